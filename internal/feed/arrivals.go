@@ -35,10 +35,10 @@ func (src *source) appendEntries(entries []kv.Entry) (found verdict) {
 	now := f.now()
 	for i := range entries {
 		e := &entries[i]
-		if e.Revision <= f.journal.position {
+		if e.Revision <= f.journal.Revision {
 			continue
 		}
-		gap := src.audit.noteEntry(e, f.journal.position, f.journal.lifetime, now)
+		gap := src.audit.noteEntry(e, f.journal.Revision, f.journal.lifetime, now)
 		if gap.action != goOn {
 			found = gap
 		}
@@ -57,7 +57,7 @@ func (src *source) appendEntries(entries []kv.Entry) (found verdict) {
 		})
 	}
 	f.hub.stats.Changes.Add(uint64(len(entries)))
-	f.waiters.reached(f.journal.position)
+	f.waiters.reached(f.journal.Revision)
 	f.wakeExactLocked()
 	return found
 }
@@ -67,7 +67,7 @@ func (src *source) advance(to kv.Revision, check kv.Check) {
 	f := src.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if to <= f.journal.position {
+	if to <= f.journal.Revision {
 		return
 	}
 	f.journal.pass(to, check, f.now())
@@ -77,7 +77,7 @@ func (src *source) advance(to kv.Revision, check kv.Check) {
 // whenReadLocked calls wake when everything up to the revision has been read, perhaps at once.
 func (f *Feed) whenReadLocked(revision kv.Revision, wake func()) {
 	f.waiters.forRevision = append(f.waiters.forRevision, awaiter{revision, wake})
-	f.waiters.reached(f.journal.position)
+	f.waiters.reached(f.journal.Revision)
 	f.source.requestVerify() // the revision may be gone, so that nothing will come
 }
 

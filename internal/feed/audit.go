@@ -94,10 +94,10 @@ type audit struct {
 	unexplained *purgeCount
 	// tallies are what the stream was when it was counted.
 	tallies tallies
-	// overdueAt is the feed's position when something was found stored beyond it that had yet to
+	// overdueAt is the feed's revision when something was found stored beyond it that had yet to
 	// be delivered.
 	overdueAt kv.Revision
-	// overdueSince is when that was first found so at this position; zero if it was not found yet.
+	// overdueSince is when that was first found so at this revision; zero if it was not found yet.
 	overdueSince time.Time
 }
 

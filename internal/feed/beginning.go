@@ -45,7 +45,7 @@ func (j *journal) adopt(
 	if s.Lifetime > 0 && j.lifetime == 0 {
 		// Markers can vanish from now on. Which of those before the position were there is not
 		// known.
-		j.storeHorizon = max(j.storeHorizon, j.position)
+		j.storeHorizon = max(j.storeHorizon, j.Revision)
 	}
 	changed := s.Terms != j.terms
 	j.lifetime, j.terms = s.Lifetime, s.Terms
@@ -53,12 +53,12 @@ func (j *journal) adopt(
 		j.exact.disclaim()
 	}
 	switch {
-	case j.epoch == "" && j.generation == 0:
+	case j.Epoch == "" && j.generation == 0:
 		j.begin(s, now)
 		return true
-	case s.Epoch != j.epoch:
+	case s.Epoch != j.Epoch:
 		reset = ReasonEpoch
-	case s.Last < j.position, s.Last < promised:
+	case s.Last < j.Revision, s.Last < promised:
 		reset = ReasonAhead
 	case changed:
 		reset = ReasonConfig
@@ -66,7 +66,7 @@ func (j *journal) adopt(
 	if reset == "" {
 		return false
 	}
-	before, trusted := j.position, j.trustedFrom
+	before, trusted := j.Revision, j.trustedFrom
 	j.begin(s, now)
 	if reset != ReasonEpoch {
 		j.distrust(reset, before)
@@ -83,7 +83,7 @@ func (j *journal) adopt(
 
 // begin empties the log and lets it begin where the stream is.
 func (j *journal) begin(s kvclient.StreamState, now time.Time) {
-	j.epoch, j.position, j.positionCheck = s.Epoch, s.Last, kv.CheckOf(s.LastTime)
+	j.Position = kv.Position{Epoch: s.Epoch, Revision: s.Last, Check: kv.CheckOf(s.LastTime)}
 	if j.exact.begin(s.Last); s.Terms.Discards {
 		j.exact.disclaim()
 	}
@@ -95,7 +95,7 @@ func (j *journal) begin(s kvclient.StreamState, now time.Time) {
 			j.storeHorizon = 0
 		}
 	}
-	j.log.restart(s.Last, j.positionCheck)
+	j.log.restart(s.Last, j.Check)
 	j.forgetKeys()
 	clear(j.snapshotsBegun)
 	j.maxResumed, j.harmlessPurges = 0, purgeCount{}
@@ -104,7 +104,7 @@ func (j *journal) begin(s kvclient.StreamState, now time.Time) {
 // adopt hands where the stream is to the journal, and returns the revision after which to read on.
 // Where the journal begins, whatever was to be read or waited for is void.
 func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
-	position kv.Revision, begun bool,
+	revision kv.Revision, begun bool,
 ) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -118,7 +118,7 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	if generation != f.journal.generation {
 		f.wakeAllLocked()
 	}
-	return f.journal.position, begun
+	return f.journal.Revision, begun
 }
 
 // greatestSyncFrom returns the greatest revision from which on a subscription may tell Synced. The

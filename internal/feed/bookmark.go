@@ -9,7 +9,7 @@ import "kvgateway/internal/kv"
 // read is not known, and an id without a check could be taken for one of another history. The
 // feed's mutex must be held.
 func (s *Subscription) currentPoint() Point {
-	if s.cursor == s.feed.journal.position {
+	if s.cursor == s.feed.journal.Revision {
 		s.noteSent(s.cursor)
 	}
 	return s.pointAtSent()
@@ -18,7 +18,7 @@ func (s *Subscription) currentPoint() Point {
 // pointAtSent returns the point up to which everything was sent. The feed's mutex must be held.
 func (s *Subscription) pointAtSent() Point {
 	return Point{Position: kv.Position{
-		Epoch: s.feed.journal.epoch, Revision: s.sent, Check: s.sentCheck}}
+		Epoch: s.feed.journal.Epoch, Revision: s.sent, Check: s.sentCheck}}
 }
 
 // nameable reports whether a point may be given out as an id: whether its check is known, or
@@ -26,7 +26,7 @@ func (s *Subscription) pointAtSent() Point {
 // held.
 func (s *Subscription) nameable(p Point) bool {
 	from := s.options.Resume
-	return p.Check.Known() || p.Revision == 0 || p.Revision == s.feed.journal.position ||
+	return p.Check.Known() || p.Revision == 0 || p.Revision == s.feed.journal.Revision ||
 		from != nil && !from.Check.Known()
 }
 
@@ -35,7 +35,7 @@ func (s *Subscription) nameable(p Point) bool {
 func (s *Subscription) isExact() bool {
 	f := s.feed
 	return s.folds && !s.syncDue && f.status.state == live && s.cursor >= s.syncFrom &&
-		f.journal.exact.holds(s.cursor, f.journal.position)
+		f.journal.exact.holds(s.cursor, f.journal.Revision)
 }
 
 // Bookmark returns the point that the subscription has reached, and whether the state there is
@@ -55,7 +55,7 @@ func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
 	switch s.state {
 	case following:
 		if s.pending == 0 {
-			s.cursor = max(s.cursor, f.journal.position)
+			s.cursor = max(s.cursor, f.journal.Revision)
 		}
 		if f.journal.exact.owed && f.status.state == live {
 			f.waiters.exactWantedAt = f.now()
@@ -74,7 +74,7 @@ func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
 		if s.to == 0 {
 			return Point{}, false, false
 		}
-		to := kv.Position{Epoch: f.journal.epoch, Revision: s.to, Check: s.toCheck}
+		to := kv.Position{Epoch: f.journal.Epoch, Revision: s.to, Check: s.toCheck}
 		return Point{Position: to, InSnapshot: true, Sent: s.sent}, false, true
 	}
 	return Point{}, false, false

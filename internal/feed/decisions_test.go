@@ -54,6 +54,6 @@ func subscriptionOf(t testing.TB, patterns ...string) *Subscription {
 func (f *Feed) where() (kv.Revision, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	position := f.journal.position
-	return position, f.journal.exact.holds(position, position)
+	revision := f.journal.Revision
+	return revision, f.journal.exact.holds(revision, revision)
 }

@@ -31,7 +31,8 @@
 //	stream        the JetStream stream of a bucket; only in texts for users, a client's stream
 //	source        what reads the stream: one goroutine with one consumer (source.run)
 //	start         the source asks where the stream is and makes a consumer; each loss leads to one
-//	position      of a feed: the revision up to which everything has been read, or is gone
+//	position      a revision, its epoch and its check; everything up to the feed's has been read,
+//	              or is gone
 //	log           the recent changes of the bucket, in order
 //	horizon       the revision above which the log has every change
 //	store horizon the revision above which the store, too, can tell what happened
@@ -182,8 +183,8 @@
 //
 // # Four types, so that decisions are apart from locks and I/O
 //
-//	journal  what was read of the bucket: the epoch, the position and its check, the log, the
-//	         markers, where positions are exact, and what proves that a point is of this history.
+//	journal  what was read of the bucket: the position, the log, the markers, where positions are
+//	         exact, and what proves that a point is of this history.
 //	         Entries go in (append), and what follows comes out: a change for the subscriptions,
 //	         or the reason why they hold what is not so. It says which points it vouches for
 //	         (vouches), which markers a reading must come by (markersFor), and what became of

@@ -30,11 +30,11 @@ import "kvgateway/internal/kv"
 //
 //	exact            owed is false
 //	owes an answer   owed is true and bound is 0: no question was answered since the last skip
-//	owes messages    owed is true and bound is not 0: exact once the position has reached bound
+//	owes messages    owed is true and bound is not 0: exact once the feed has reached bound
 //	disclaimed       nothing is exact until begin
 //
 // A skip leads from each of the first three to the second, an answer from the second to the third,
-// and the messages back to the first. Positions are passed in, since they are the feed's.
+// and the messages back to the first. Revisions are passed in, since the feed has them.
 //
 // # How often a position is exact
 //
@@ -59,7 +59,7 @@ type exactness struct {
 	owed bool
 	// skips counts what was skipped, so that a question can tell whether more was since.
 	skips uint64
-	// bound, while owed, is L: the first position that is exact if nothing more is skipped. 0
+	// bound, while owed, is L: the first revision that is exact if nothing more is skipped. 0
 	// means that no question was answered since the last skip.
 	bound kv.Revision
 	// run is the first of the positions that are exact now, which end at the feed's. It counts if
@@ -75,75 +75,75 @@ type question struct {
 	// skips is exactness.skips as it was.
 	skips uint64
 	// position is the feed's as it was.
-	position kv.Revision
+	revision kv.Revision
 	// absences is the feed's as it was.
 	absences uint64
 }
 
-// begin starts anew at a position, where the state is what the stream has.
-func (e *exactness) begin(position kv.Revision) { *e = exactness{run: position} }
+// begin starts anew at a revision, where the state is what the stream has.
+func (e *exactness) begin(revision kv.Revision) { *e = exactness{run: revision} }
 
 // disclaim makes no position exact until the next begin.
 func (e *exactness) disclaim() { *e = exactness{disclaimed: true, owed: true, skips: e.skips + 1} }
 
-// read notes that the message with the number next came when everything up to position had been
+// read notes that the message with the number next came when everything up to revision had been
 // read. What lies between them is skipped.
-func (e *exactness) read(position, next kv.Revision) {
-	if next != position+1 {
-		e.skip(position)
+func (e *exactness) read(revision, next kv.Revision) {
+	if next != revision+1 {
+		e.skip(revision)
 	}
 	e.reach(next)
 }
 
-// pass notes that everything up to a number beyond the position is gone.
-func (e *exactness) pass(position, to kv.Revision) {
-	if to > position {
-		e.skip(position)
+// pass notes that everything up to a number beyond the feed's revision is gone.
+func (e *exactness) pass(revision, to kv.Revision) {
+	if to > revision {
+		e.skip(revision)
 	}
 }
 
-// skip notes that something after the position was skipped.
-func (e *exactness) skip(position kv.Revision) {
+// skip notes that something after the revision was skipped.
+func (e *exactness) skip(revision kv.Revision) {
 	if !e.owed {
-		e.past.from, e.past.to = e.run, position
+		e.past.from, e.past.to = e.run, revision
 	}
 	e.owed, e.bound = true, 0
 	e.skips++
 }
 
-// reach notes that everything up to the position was read, or skipped before the last question.
-func (e *exactness) reach(position kv.Revision) {
-	if e.owed && e.bound > 0 && position >= e.bound && !e.disclaimed {
+// reach notes that everything up to the revision was read, or skipped before the last question.
+func (e *exactness) reach(revision kv.Revision) {
+	if e.owed && e.bound > 0 && revision >= e.bound && !e.disclaimed {
 		e.owed, e.run = false, e.bound
 	}
 }
 
 // ask returns a question that is about to be sent.
-func (e *exactness) ask(position kv.Revision) question {
-	return question{skips: e.skips, position: position}
+func (e *exactness) ask(revision kv.Revision) question {
+	return question{skips: e.skips, revision: revision}
 }
 
 // answered notes the leader's answer to a question. It does not count if more was skipped since
 // the question was sent.
-func (e *exactness) answered(q question, last, position kv.Revision) {
+func (e *exactness) answered(q question, last, revision kv.Revision) {
 	if q.skips != e.skips || !e.owed {
 		return
 	}
 	if e.bound == 0 { // later answers can only be greater
-		e.bound = max(last, q.position)
+		e.bound = max(last, q.revision)
 	}
-	e.reach(position)
+	e.reach(revision)
 }
 
 // unasked reports whether a question would help: whether something was skipped since the last one
 // that was answered.
 func (e *exactness) unasked() bool { return e.owed && e.bound == 0 && !e.disclaimed }
 
-// holds reports whether the position at is exact while the feed is at position.
-func (e *exactness) holds(at, position kv.Revision) bool {
+// holds reports whether the position of the revision at is exact while the feed is at revision.
+func (e *exactness) holds(at, revision kv.Revision) bool {
 	if e.disclaimed {
 		return false
 	}
-	now := !e.owed && e.run <= at && at <= position
+	now := !e.owed && e.run <= at && at <= revision
 	return now || e.past.to > 0 && e.past.from <= at && at <= e.past.to
 }

@@ -9,23 +9,23 @@ import (
 func TestExactnessFollowsTheRule(t *testing.T) {
 	// An act is something that the feed learns. Afterwards it claims a position to be exact, or
 	// does not.
-	type act func(e *exactness, position *kv.Revision, q *question)
+	type act func(e *exactness, revision *kv.Revision, q *question)
 	read := func(next kv.Revision) act {
-		return func(e *exactness, position *kv.Revision, _ *question) {
-			e.read(*position, next)
-			*position = next
+		return func(e *exactness, revision *kv.Revision, _ *question) {
+			e.read(*revision, next)
+			*revision = next
 		}
 	}
 	pass := func(to kv.Revision) act {
-		return func(e *exactness, position *kv.Revision, _ *question) {
-			e.pass(*position, to)
-			*position = to
+		return func(e *exactness, revision *kv.Revision, _ *question) {
+			e.pass(*revision, to)
+			*revision = to
 		}
 	}
-	ask := func(e *exactness, position *kv.Revision, q *question) { *q = e.ask(*position) }
+	ask := func(e *exactness, revision *kv.Revision, q *question) { *q = e.ask(*revision) }
 	answer := func(last kv.Revision) act {
-		return func(e *exactness, position *kv.Revision, q *question) {
-			e.answered(*q, last, *position)
+		return func(e *exactness, revision *kv.Revision, q *question) {
+			e.answered(*q, last, *revision)
 		}
 	}
 	disclaim := func(e *exactness, _ *kv.Revision, _ *question) { e.disclaim() }
@@ -102,13 +102,13 @@ func TestExactnessFollowsTheRule(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var e exactness
 			e.begin(10)
-			position, q := kv.Revision(10), question{}
+			revision, q := kv.Revision(10), question{}
 			for _, do := range tc.acts {
-				do(&e, &position, &q)
+				do(&e, &revision, &q)
 			}
 			for at, want := range tc.exact {
-				if got := e.holds(at, position); got != want {
-					t.Errorf("%d is exact: %v, want %v (at %d: %+v)", at, got, want, position, e)
+				if got := e.holds(at, revision); got != want {
+					t.Errorf("%d is exact: %v, want %v (at %d: %+v)", at, got, want, revision, e)
 				}
 			}
 		})

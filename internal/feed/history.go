@@ -62,7 +62,7 @@ func (src *source) recogniseStream(
 ) error {
 	f := src.feed
 	f.mu.Lock()
-	known := f.journal.epoch
+	known := f.journal.Epoch
 	f.mu.Unlock()
 	if known == "" || known == s.Epoch || !src.audit.anchor.identifies() {
 		return nil
@@ -80,8 +80,8 @@ func (src *source) recogniseStream(
 func (src *source) moveEpoch(epoch kv.Epoch) {
 	f := src.feed
 	f.mu.Lock()
-	before := f.journal.epoch
-	f.journal.epoch = epoch
+	before := f.journal.Epoch
+	f.journal.Epoch = epoch
 	f.mu.Unlock()
 	src.audit.tallies.moveEpoch(before, epoch)
 	f.hub.options.Logger.Info().Str("bucket", f.name.String()).
@@ -97,7 +97,7 @@ func (f *Feed) askInEpoch(ctx context.Context) (*kvclient.Bucket, kvclient.Strea
 	for {
 		bucket, s, err := f.ask(ctx)
 		f.mu.Lock()
-		known, started := f.journal.epoch, f.waiters.nextStart
+		known, started := f.journal.Epoch, f.waiters.nextStart
 		f.mu.Unlock()
 		if err != nil || s.Epoch == known {
 			return bucket, s, err

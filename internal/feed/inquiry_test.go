@@ -15,8 +15,8 @@ func TestInquiriesAreRare(t *testing.T) {
 		w := newDrivenFeed(t)
 		skip := func(wanted bool) {
 			for began := time.Now(); time.Since(began) < time.Second; {
-				position, _ := w.where()
-				w.arrivals <- arrivalAt(position + 2)
+				revision, _ := w.where()
+				w.arrivals <- arrivalAt(revision + 2)
 				if wanted {
 					w.mu.Lock()
 					w.waiters.exactWantedAt = time.Now()

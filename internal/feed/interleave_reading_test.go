@@ -95,7 +95,7 @@ func (w *world) begin(r *modelReading) {
 		}
 		w.meanwhile()
 	}
-	if position, _ := w.feed.where(); position < r.upTo {
+	if revision, _ := w.feed.where(); revision < r.upTo {
 		return
 	}
 	if err := r.begin(r.upTo, r.check); err != nil {
@@ -142,7 +142,7 @@ func (w *world) readOn(r *modelReading, count int) {
 
 // explain does what accountFor does, once the feed has read enough.
 func (w *world) explain(r *modelReading) {
-	if position, _ := w.feed.where(); position < r.awaits {
+	if revision, _ := w.feed.where(); revision < r.awaits {
 		return
 	}
 	if !w.feed.journal.explains(r.missing) {

@@ -281,7 +281,7 @@ func (w *world) crash() bool {
 	if w.missing || w.calm {
 		return false
 	}
-	w.model.read = w.feed.journal.position
+	w.model.read = w.feed.journal.Revision
 	loses := w.rand.IntN(100) < w.chance.lose && w.lose()
 	moves := w.rand.IntN(100) < w.chance.move
 	if moves {
@@ -351,7 +351,7 @@ func (w *world) connect() {
 		return
 	}
 	s, purges, updates, losses := w.state(), w.purges, w.updates, w.losses
-	moved := f.journal.epoch != "" && f.journal.epoch != s.Epoch && src.audit.anchor.identifies()
+	moved := f.journal.Epoch != "" && f.journal.Epoch != s.Epoch && src.audit.anchor.identifies()
 	// As source.recogniseStream does.
 	if moved && src.audit.anchor.survives(s, w.storedAt(src.audit.anchor.revision)) {
 		src.moveEpoch(s.Epoch)
@@ -363,7 +363,7 @@ func (w *world) connect() {
 		src.audit.noteMissed(src.lastHeard()) // as source.noteAdvisoryPeriod does
 		w.connectionLost = false
 	}
-	position, begun := src.startAt(nil, s)
+	revision, begun := src.startAt(nil, s)
 	if begun {
 		w.knowsPurges, w.knowsUpdates, w.knowsLosses = purges, updates, losses
 	}
@@ -394,8 +394,8 @@ func (w *world) connect() {
 		f.continueAfterLoss()
 	}
 	f.setState(live, nil)
-	w.tail, w.lastHeard = &modelTail{w.epoch, position, s.Terms.MaxAge}, w.clock
-	w.note("source at %d, begun %v", position, begun)
+	w.tail, w.lastHeard = &modelTail{w.epoch, revision, s.Terms.MaxAge}, w.clock
+	w.note("source at %d, begun %v", revision, begun)
 }
 
 // roused reports whether a feed that rests has been given a source again: by an advisory, or by a
@@ -520,7 +520,7 @@ func (w *world) inquire() {
 func (w *world) check() {
 	src := w.feed.source
 	q := src.newQuestion()
-	position := q.position
+	revision := q.revision
 	if w.missing {
 		w.end(kv.ErrBucketNotFound)
 		return
@@ -532,9 +532,9 @@ func (w *world) check() {
 	case err != nil:
 		w.end(err)
 	case !beyond || w.missing || w.epoch != s.Epoch:
-	case len(w.after(position, 1)) == 0 && s.Lifetime > 0:
+	case len(w.after(revision, 1)) == 0 && s.Lifetime > 0:
 		w.end(src.carryOut(resetFor(ReasonHorizon)))
-	case len(w.after(position, 1)) == 0:
+	case len(w.after(revision, 1)) == 0:
 		src.advance(s.Last, kv.CheckOf(s.LastTime))
 	}
 }
@@ -579,7 +579,7 @@ func (w *world) settle() {
 				w.fail("client %d had no sync before a heartbeat: state %d, asleep %v, cursor %d, "+
 					"due %v from %d, position %d, pending %d",
 					c.name, c.s.state, c.asleep, c.s.cursor,
-					c.s.syncDue, c.s.syncFrom, w.feed.journal.position, c.s.pending)
+					c.s.syncDue, c.s.syncFrom, w.feed.journal.Revision, c.s.pending)
 			}
 			c.heartbeat()
 		}

@@ -34,24 +34,21 @@ import (
 //	othersTrustedFrom  points from here on are of this history that other gateways gave out, once
 //	                   othersNoticed is set
 //	purgedTo           markers up to here may have been purged from the store
-//	position           everything up to here has been read
+//	Revision           everything up to here has been read
 //
 // A subscription may resume at a point if the point is of this history (vouches) and if everything
 // after it can be told, by the log or by the store (covers).
 //
 // # Invariants
 //
-// storeHorizon ≤ position, purgedTo ≤ position, and log.horizon ≤ position. othersTrustedFrom ≤
-// position + 1; it is 0 until othersNoticed is set. The era is wholeEra only if trustedFrom is 0.
-// Each change in the log has a revision above log.horizon and at most position. If a key is in
+// storeHorizon ≤ Revision, purgedTo ≤ Revision, and log.horizon ≤ Revision. othersTrustedFrom ≤
+// Revision + 1; it is 0 until othersNoticed is set. The era is wholeEra only if trustedFrom is 0.
+// Each change in the log has a revision above log.horizon and at most Revision. If a key is in
 // markers, the last entry of the key that was read is a marker of that revision.
 type journal struct {
-	// epoch is the stream's; "" before the first start.
-	epoch kv.Epoch
-	// position is the revision up to which everything has been read, or is known to be gone.
-	position kv.Revision
-	// positionCheck is the check of the message at position; zero if it is not known.
-	positionCheck kv.Check
+	// Position is the feed's: everything up to its revision has been read, or is known to be gone.
+	// Its epoch is "" before the first start of the source.
+	kv.Position
 	// generation rises with every reset of the feed. Subscriptions of an earlier one are to be
 	// reset.
 	generation uint64
@@ -84,7 +81,7 @@ type journal struct {
 	// that a subscription holds. The counts of the stream are compared after subtracting it.
 	harmlessPurges purgeCount
 	// maxResumed is the greatest revision at which a subscription has resumed. It is beyond
-	// position if another gateway, which had read more, gave that point out.
+	// the position if another gateway, which had read more, gave that point out.
 	maxResumed kv.Revision
 	// trustedFrom is the first revision whose points, if they were read from the stream, are
 	// certainly of this history; see vouches.
@@ -123,9 +120,9 @@ func newJournal(o Options) journal {
 // (TestRollupOfAllIsAReset). See trackMarker for the other such entry, and audit.noteEntry for
 // what a gap before one shows.
 func (j *journal) append(e *kv.Entry, now time.Time) (change *Change, reset string) {
-	j.exact.read(j.position, e.Revision)
+	j.exact.read(j.Revision, e.Revision)
 	j.noteOthersNoticed(now)
-	j.position, j.positionCheck = e.Revision, e.Check
+	j.Revision, j.Check = e.Revision, e.Check
 	if e.RolledUpAll {
 		j.exact.disclaim()
 		reset = ReasonPurged
@@ -144,19 +141,19 @@ func (j *journal) append(e *kv.Entry, now time.Time) (change *Change, reset stri
 
 // pass moves the position over revisions that are gone, to one whose message has this check.
 func (j *journal) pass(to kv.Revision, check kv.Check, now time.Time) {
-	j.exact.pass(j.position, to)
+	j.exact.pass(j.Revision, to)
 	j.noteOthersNoticed(now)
-	j.position, j.positionCheck = to, check
-	j.log.pass(kv.Position{Epoch: j.epoch, Revision: to, Check: check})
+	j.Revision, j.Check = to, check
+	j.log.pass(j.Position)
 }
 
 // noteAnswer notes what the stream answered to a question. It returns false if the stream is
 // not the one that was read, or not on the same terms.
 func (j *journal) noteAnswer(q question, s kvclient.StreamState) bool {
-	if s.Epoch != j.epoch || s.Last < q.position || s.Terms != j.terms {
+	if s.Epoch != j.Epoch || s.Last < q.revision || s.Terms != j.terms {
 		return false
 	}
-	j.exact.answered(q, s.Last, j.position)
+	j.exact.answered(q, s.Last, j.Revision)
 	return true
 }
 
@@ -172,13 +169,13 @@ func (j *journal) covers(revision kv.Revision) bool {
 
 // checkAt returns the check of the message of a revision that was read, zero if it is not known.
 func (j *journal) checkAt(revision kv.Revision) kv.Check {
-	if revision == j.position {
-		return j.positionCheck
+	if revision == j.Revision {
+		return j.Check
 	}
 	return j.log.check(revision)
 }
 
 // positionAt returns the position of a revision that was read.
 func (j *journal) positionAt(revision kv.Revision) kv.Position {
-	return kv.Position{Epoch: j.epoch, Revision: revision, Check: j.checkAt(revision)}
+	return kv.Position{Epoch: j.Epoch, Revision: revision, Check: j.checkAt(revision)}
 }

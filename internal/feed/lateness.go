@@ -11,7 +11,7 @@ import (
 // overdueTime is how long what is stored may take to come.
 const overdueTime = 5 * time.Second
 
-// noteEntry notes when an entry was stored, which has come behind that position, and judges
+// noteEntry notes when an entry was stored, which has come behind that revision, and judges
 // the gap before it, if there is one. lifetime is the journal's.
 //
 // Where entries vanish by age, what was skipped may have been a marker that vanished before it was
@@ -20,10 +20,10 @@ const overdueTime = 5 * time.Second
 // than 0.9 of that time (ageOfSkipped), the log begins anew (TestMarkerThatExpiresUnreadIsAReset).
 // An answer that takes that long while much is overwritten is a reset, too.
 func (a *audit) noteEntry(
-	e *kv.Entry, position kv.Revision, lifetime time.Duration, now time.Time,
+	e *kv.Entry, revision kv.Revision, lifetime time.Duration, now time.Time,
 ) (v verdict) {
 	late := a.delays.unusual(now.Sub(e.Created), now)
-	skipped := e.Revision != position+1
+	skipped := e.Revision != revision+1
 	if skipped && lifetime > 0 && a.ageOfSkipped(e, late) > lifetime*9/10 {
 		v = resetFor(ReasonHorizon)
 	}
@@ -58,15 +58,15 @@ func (a *audit) ageOfSkipped(e *kv.Entry, late time.Duration) time.Duration {
 	return late + max(0, e.Created.Sub(a.caughtUpAt))
 }
 
-// noteOverdue notes that something is stored beyond the position that has yet to come, and reports
+// noteOverdue notes that something is stored beyond the revision that has yet to come, and reports
 // whether that takes too long.
 //
 // A consumer that sends its heartbeats may still deliver nothing: one that is paused, or one on a
 // replica that is behind. So where the leader has more and nothing comes for overdueTime, the
 // source counts as lost and a new consumer is made (TestSilentConsumerIsReplaced).
-func (a *audit) noteOverdue(position kv.Revision, now time.Time) (tooLate bool) {
-	if a.overdueSince.IsZero() || a.overdueAt != position {
-		a.overdueAt, a.overdueSince = position, now
+func (a *audit) noteOverdue(revision kv.Revision, now time.Time) (tooLate bool) {
+	if a.overdueSince.IsZero() || a.overdueAt != revision {
+		a.overdueAt, a.overdueSince = revision, now
 	}
 	return now.Sub(a.overdueSince) >= overdueTime
 }

@@ -63,13 +63,13 @@ func TestOverdueMessageEndsTheSource(t *testing.T) {
 	f := feedAt(streamAt(10, 0))
 	src := f.source
 	f.now = func() time.Time { return clock }
-	late := func(position kv.Revision, after time.Duration) bool {
+	late := func(revision kv.Revision, after time.Duration) bool {
 		clock = clock.Add(after)
-		return src.audit.noteOverdue(position, clock)
+		return src.audit.noteOverdue(revision, clock)
 	}
 	const most = overdueTime - time.Millisecond
 	for i, step := range []struct {
-		position kv.Revision
+		revision kv.Revision
 		after    time.Duration
 		late     bool
 	}{
@@ -80,7 +80,7 @@ func TestOverdueMessageEndsTheSource(t *testing.T) {
 		{11, time.Millisecond, true},
 		{11, 0, true},
 	} {
-		if late(step.position, step.after) != step.late {
+		if late(step.revision, step.after) != step.late {
 			t.Errorf("step %d: late %v", i, !step.late)
 		}
 	}

@@ -60,7 +60,7 @@ func TestFramesCountInTheLog(t *testing.T) {
 		t.Errorf("the log counts %d bytes and holds %d, above %d", log.bytes, held, log.horizon)
 	}
 	last := changes[len(changes)-1]
-	log.restart(f.journal.position, last.Check)
+	log.restart(f.journal.Revision, last.Check)
 	last.Frame(0, func(*Change) []byte { return bytes.Repeat([]byte("x"), frame) })
 	if log.bytes != 0 {
 		t.Errorf("a change that is not in the log any more counts %d bytes", log.bytes)

@@ -138,14 +138,14 @@ func (j *journal) forgetKeys() {
 // (TestPurgeIsNotHarmlessToASubscriptionThatIsAhead).
 func (j *journal) acceptPurge(a kvclient.Advisory) bool {
 	marker, deleted := j.markers[a.Key]
-	if !deleted || j.maxResumed > j.position {
+	if !deleted || j.maxResumed > j.Revision {
 		return false
 	}
 	_, known := j.purgedAt[a.Key]
 	if len(j.purgedAt) >= maxMarkers || !known && !j.keys.add(a.Key) {
 		j.forgetKeys()
 		j.keys.add(a.Key)
-		j.noteMarkersLost(j.position)
+		j.noteMarkersLost(j.Revision)
 	}
 	j.purgedAt[a.Key] = a.At
 	j.noteMarkersLost(marker)

@@ -69,7 +69,7 @@ const noticeTime = 30 * time.Second
 // the position moves, and whenever that is to be known.
 func (j *journal) noteOthersNoticed(now time.Time) {
 	if !j.othersNoticed && now.Sub(j.begunAt) >= noticeTime {
-		j.othersNoticed, j.othersTrustedFrom = true, j.position+1
+		j.othersNoticed, j.othersTrustedFrom = true, j.Revision+1
 	}
 }
 
@@ -113,5 +113,5 @@ func (j *journal) distrust(reset string, before kv.Revision) {
 	if j.trustedFrom == 0 && reset != ReasonAhead && reset != ReasonConfig {
 		return // nothing was ever removed
 	}
-	j.trustedFrom = max(j.trustedFrom, j.position+1, before+1)
+	j.trustedFrom = max(j.trustedFrom, j.Revision+1, before+1)
 }

@@ -151,7 +151,7 @@ func (s *Subscription) resetEvents(events []Event, reason string) []Event {
 		events = append(events, Event{Kind: Live})
 	}
 	s.wake()
-	void := Point{Position: f.journal.positionAt(f.journal.position), InSnapshot: true}
+	void := Point{Position: f.journal.Position, InSnapshot: true}
 	return append(events, Event{Kind: Reset, Reason: reason, Stamp: f.journal.stamp(), Point: void})
 }
 
@@ -283,8 +283,8 @@ func (s *Subscription) atLogEnd(events []Event) []Event {
 		s.pending, s.lags = 0, 0
 	}
 	// The cursor can be beyond the position, after a resume with an id of another gateway.
-	s.cursor = max(s.cursor, f.journal.position)
-	if s.syncDue && s.cursor >= s.syncFrom && f.journal.position >= s.syncFrom {
+	s.cursor = max(s.cursor, f.journal.Revision)
+	if s.syncDue && s.cursor >= s.syncFrom && f.journal.Revision >= s.syncFrom {
 		s.syncDue = false
 		synced := Event{Kind: Synced, Point: s.currentPoint(), Keys: s.keys, Exact: s.isExact()}
 		events = append(events, synced)

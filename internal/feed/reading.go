@@ -181,7 +181,7 @@ func (f *Feed) join(s *Subscription, key readingKey) *readingCursor {
 		key:         key,
 		feed:        f,
 		bucket:      f.bucket,
-		epoch:       f.journal.epoch,
+		epoch:       f.journal.Epoch,
 		filters:     s.options.Filters,
 		placeWanted: make(chan struct{}, 1),
 		cursors:     make(map[*readingCursor]struct{}),

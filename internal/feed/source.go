@@ -153,9 +153,9 @@ func (src *source) readStream(ctx context.Context, patience time.Duration) (
 	if err := src.recogniseStream(ctx, bucket, s, patience); err != nil {
 		return false, err
 	}
-	position, _ := src.startAt(bucket, s)
+	revision, _ := src.startAt(bucket, s)
 	asked, cancel := context.WithTimeout(ctx, patience)
-	tail, err := bucket.Tail(asked, position)
+	tail, err := bucket.Tail(asked, revision)
 	cancel()
 	if err != nil {
 		return false, err
@@ -203,11 +203,11 @@ func (f *Feed) askWithin(ctx context.Context, patience time.Duration) (
 // startAt notes where the stream is. It returns the revision after which to read on; begun
 // reports that the log begins there.
 func (src *source) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (
-	position kv.Revision, begun bool,
+	revision kv.Revision, begun bool,
 ) {
-	position, begun = src.feed.adopt(bucket, s, src.audit.dueReset)
+	revision, begun = src.feed.adopt(bucket, s, src.audit.dueReset)
 	src.audit.noteStart(s, begun, src.feed.now())
-	return position, begun
+	return revision, begun
 }
 
 // carryOut does what a verdict says. It returns the error that ends the source, nil if the source

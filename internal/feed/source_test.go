@@ -39,8 +39,8 @@ func (w *drivenFeed) answerLast(context.Context) (kvclient.StreamState, error) {
 	w.timesMu.Lock()
 	defer w.timesMu.Unlock()
 	w.askedAt = append(w.askedAt, time.Since(w.began))
-	position, _ := w.where()
-	return kvclient.StreamState{Epoch: "a", Last: position}, nil
+	revision, _ := w.where()
+	return kvclient.StreamState{Epoch: "a", Last: revision}, nil
 }
 
 // noteVerified stands for a verification that finds nothing.

@@ -66,7 +66,7 @@ func (s *Subscription) attach(gone bool) {
 		s.followLog(s.cursor) // changes that came since the decision did not find it yet
 	case s.state == inReading:
 	case s.options.UpdatesOnly:
-		s.followLog(f.journal.position)
+		s.followLog(f.journal.Revision)
 	default:
 		s.startSnapshot()
 	}
@@ -116,13 +116,13 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 	switch {
 	case point.Epoch == "":
 		s.oweReset(ReasonUnknownID)
-	case state.Epoch != f.journal.epoch, point.Epoch != f.journal.epoch && proof != sameHistory:
+	case state.Epoch != f.journal.Epoch, point.Epoch != f.journal.Epoch && proof != sameHistory:
 		s.oweReset(ReasonEpoch)
 		f.source.requestVerify()
 	case terms != "" && terms != state.Terms.Digest():
 		s.oweReset(ReasonConfig)
 		f.source.requestVerify()
-	case point.Revision > max(state.Last, f.journal.position):
+	case point.Revision > max(state.Last, f.journal.Revision):
 		// A new leader may know less than the feed for a moment.
 		s.oweReset(ReasonAhead)
 	case point.InSnapshot && point.Sent == 0:
@@ -200,10 +200,10 @@ func (s *Subscription) followLog(after kv.Revision) {
 	s.relocate()
 	s.state, s.cursor, s.pending, s.matched = following, after, 0, 0
 	s.noteSent(after)
-	if s.feed.journal.position > after {
+	if s.feed.journal.Revision > after {
 		s.pending = after + 1
 	}
-	if s.syncDue && s.syncFrom > s.feed.journal.position {
+	if s.syncDue && s.syncFrom > s.feed.journal.Revision {
 		// What comes up to there may be for others only, and would not wake it.
 		s.feed.whenReadLocked(s.syncFrom, s.wake)
 	}

@@ -95,12 +95,12 @@ func (s *Subscription) isInSnapshot() bool {
 // isAhead reports whether the subscription holds what the feed has yet to read, or a snapshot that
 // lacks what was overwritten by it. The feed's mutex must be held.
 func (s *Subscription) isAhead() bool {
-	position := s.feed.journal.position
+	revision := s.feed.journal.Revision
 	switch s.state {
 	case following:
-		return s.cursor > position || s.syncDue && s.syncFrom > position
+		return s.cursor > revision || s.syncDue && s.syncFrom > revision
 	case inReading:
-		return s.sent > 0 && s.to > position
+		return s.sent > 0 && s.to > revision
 	}
 	return false
 }
@@ -110,5 +110,5 @@ func (s *Subscription) isAhead() bool {
 func (s *Subscription) isOutdated() bool {
 	decided := s.state == following || s.state == inReading
 	return decided && s.lossesThen != s.feed.journal.losses &&
-		(s.isAhead() || s.syncFrom > s.feed.journal.position)
+		(s.isAhead() || s.syncFrom > s.feed.journal.Revision)
 }

@@ -171,7 +171,7 @@ type Subscription struct {
 	countsKeys bool
 	// syncDue: Synced has yet to be sent.
 	syncDue bool
-	// syncFrom is the position from which on the state is complete.
+	// syncFrom is the revision from which on the state is complete.
 	syncFrom kv.Revision
 	// keys is the number of keys that Synced reports; -1 for none.
 	keys int

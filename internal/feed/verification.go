@@ -35,16 +35,16 @@ func (src *source) verify(ctx context.Context) error {
 	if beyond, err := src.compareAnswer(q, s); !beyond {
 		return err
 	}
-	position := q.position
-	next, err := bucket.NextRevision(ctx, position)
+	revision := q.revision
+	next, err := bucket.NextRevision(ctx, revision)
 	if err != nil {
 		return err
 	}
 	if next > 0 {
 		src.requestVerify()
-		if src.audit.noteOverdue(position, f.now()) {
+		if src.audit.noteOverdue(revision, f.now()) {
 			return fmt.Errorf("%w: the messages stored beyond revision %d are not delivered",
-				kv.ErrTimeout, position)
+				kv.ErrTimeout, revision)
 		}
 		return nil
 	}
@@ -67,7 +67,7 @@ func (src *source) newQuestion() question {
 	f := src.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	q := f.journal.exact.ask(f.journal.position)
+	q := f.journal.exact.ask(f.journal.Revision)
 	q.absences = f.absences.found
 	return q
 }
@@ -89,7 +89,7 @@ func (src *source) compareAnswer(q question, s kvclient.StreamState) (beyond boo
 	switch {
 	case !same:
 		return false, errRestart
-	case s.Last > q.position:
+	case s.Last > q.revision:
 		return true, nil
 	}
 	src.audit.noteCaughtUp(s.At)
