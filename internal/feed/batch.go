@@ -66,8 +66,7 @@ type changeList struct{ changes []*Change }
 // changeLists has the arrays that are not in use.
 var changeLists = sync.Pool{New: func() any { return new(changeList) }}
 
-// batchOf returns as many of the log's changes as may be matched without the lock. The feed's
-// mutex must be held.
+// batchOf returns as many of the log's changes as may be matched without the lock.
 func (s *Subscription) batchOf(changes []*Change, limit int) *batch {
 	list := changeLists.Get().(*changeList)
 	count := min(len(changes), s.feed.hub.pollLimit.batchSize(s.tokens))
@@ -89,7 +88,8 @@ func (b *batch) free() {
 }
 
 // selectChanges appends up to limit of the changes that the subscription sends, and returns how
-// many it has looked at. The change of the revision matched is known to match.
+// many it has looked at. The change of the revision matched is known to match. It needs
+// no lock.
 func (s *Subscription) selectChanges(
 	changes []*Change, matched kv.Revision, events []Event, limit int,
 ) (_ []Event, looked int) {
@@ -109,8 +109,7 @@ func (s *Subscription) selectChanges(
 
 // matchLog sends what the log has above the cursor. drained reports that it was all. For a
 // subscription that keeps up, or selects most of the changes, everything is matched at once; if
-// that was not enough, rest is what is to be matched with the feed unlocked. The feed's mutex must
-// be held.
+// that was not enough, rest is what is to be matched with the feed unlocked.
 func (s *Subscription) matchLog(events []Event, limit int) (
 	_ []Event, drained bool, rest *batch,
 ) {
@@ -128,8 +127,7 @@ func (s *Subscription) matchLog(events []Event, limit int) (
 	return events, looked == len(changes), nil
 }
 
-// advanceCursor moves the cursor, and the point that can be given out, over changes. The feed's
-// mutex must be held.
+// advanceCursor moves the cursor, and the point that can be given out, over changes.
 func (s *Subscription) advanceCursor(changes []*Change) {
 	if len(changes) == 0 {
 		return
@@ -140,8 +138,8 @@ func (s *Subscription) advanceCursor(changes []*Change) {
 
 // finishBatch matches a batch and commits the cursor. If the log has begun anew meanwhile, or a
 // loss of the source has set the subscription back, what was matched is dropped, since a reset
-// comes instead (TestPollNoticesThatItWasSetBack). more is as with [Subscription.Poll]. The feed's
-// mutex must not be held.
+// comes instead (TestPollNoticesThatItWasSetBack). more is as with [Subscription.Poll]. It locks
+// the feed after the matching.
 func (s *Subscription) finishBatch(b *batch, events []Event) (_ []Event, more bool) {
 	defer b.free()
 	before := len(events)

@@ -110,7 +110,7 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	defer f.mu.Unlock()
 	f.bucket = b
 	generation := f.journal.generation
-	begun = f.journal.adopt(s, reset, f.greatestSyncFrom(), f.now())
+	begun = f.journal.adopt(s, reset, f.greatestSyncFromLocked(), f.now())
 	f.waiters.started(begun)
 	if begun {
 		clear(f.readings)
@@ -121,9 +121,9 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	return f.journal.Revision, begun
 }
 
-// greatestSyncFrom returns the greatest revision from which on a subscription may tell Synced. The
-// stream had that revision. f.mu must be held.
-func (f *Feed) greatestSyncFrom() (end kv.Revision) {
+// greatestSyncFromLocked returns the greatest revision from which on a subscription may tell
+// Synced. The stream had that revision.
+func (f *Feed) greatestSyncFromLocked() (end kv.Revision) {
 	for s := range f.subs {
 		if s.syncDue && s.generation == f.journal.generation {
 			end = max(end, s.syncFrom)

@@ -6,8 +6,7 @@ import "kvgateway/internal/kv"
 
 // currentPoint returns the point that a subscription has reached while following. If a change is
 // pending, it may be one before the cursor: the check of a revision that was gone before it was
-// read is not known, and an id without a check could be taken for one of another history. The
-// feed's mutex must be held.
+// read is not known, and an id without a check could be taken for one of another history.
 func (s *Subscription) currentPoint() Point {
 	if s.cursor == s.feed.journal.Revision {
 		s.noteSent(s.cursor)
@@ -15,23 +14,21 @@ func (s *Subscription) currentPoint() Point {
 	return s.pointAtSent()
 }
 
-// pointAtSent returns the point up to which everything was sent. The feed's mutex must be held.
+// pointAtSent returns the point up to which everything was sent.
 func (s *Subscription) pointAtSent() Point {
 	return Point{Position: kv.Position{
 		Epoch: s.feed.journal.Epoch, Revision: s.sent, Check: s.sentCheck}}
 }
 
-// nameable reports whether a point may be given out as an id: whether its check is known, or
-// nobody can know it, or the client itself came with an id that had none. The feed's mutex must be
-// held.
+// nameable reports whether a point may be given out as an id: whether its check is known, or nobody
+// can know it, or the client itself came with an id that had none.
 func (s *Subscription) nameable(p Point) bool {
 	from := s.options.Resume
 	return p.Check.Known() || p.Revision == 0 || p.Revision == s.feed.journal.Revision ||
 		from != nil && !from.Check.Known()
 }
 
-// isExact reports whether folding what was sent gives the state at the cursor. The feed's mutex
-// must be held.
+// isExact reports whether folding what was sent gives the state at the cursor.
 func (s *Subscription) isExact() bool {
 	f := s.feed
 	return s.folds && !s.syncDue && f.status.state == live && s.cursor >= s.syncFrom &&

@@ -25,17 +25,17 @@ type Change struct {
 
 	// feed has the change in its log, or had it; nil for a part of a reading.
 	feed *Feed
-	// logged: the change is in the log. The feed's mutex guards it.
+	// logged: the change is in the log. Feed.mu guards it.
 	logged bool
-	// frameBytes counts the bytes of the frames that count in the log. The feed's mutex guards it.
+	// frameBytes counts the bytes of the frames that count in the log. Feed.mu guards it.
 	frameBytes int
 }
 
 // changeBytes is what a change takes besides its key, its value and its frames.
 const changeBytes = 384
 
-// Frame returns the change in a representation, encoded by whoever needs it first. The feed must
-// not be locked.
+// Frame returns the change in a representation, encoded by whoever needs it first. It may
+// lock the feed.
 func (c *Change) Frame(representation int, encode func(*Change) []byte) []byte {
 	slot := &c.frames[representation]
 	if frame := slot.Load(); frame != nil {

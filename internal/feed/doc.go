@@ -176,6 +176,16 @@
 // taken in this order. A mailbox and a bound have locks of their own, under which none of these is
 // taken. Wake functions may be called with Feed.mu or reading.mu held, and so must not call back.
 //
+// Names and types say which functions need a lock:
+//
+//   - A method whose name ends in Locked is called with the lock of its type held; the methods of a
+//     readingCursor with that of the feed.
+//   - Feed.mu guards the following types as a whole, and their methods are called with it held:
+//     [journal] with its [changeLog], [exactness] and [keyMemory], [interests], [sourceStatus],
+//     [waiters], [absences], and [Subscription]. The exported methods of a Subscription, and the
+//     few others that say so, lock the feed themselves.
+//   - All other methods take the locks that they need.
+//
 // The goroutine of the source is the only one that touches the source's own fields, its [audit]
 // among them. A reading has a goroutine while it is open or waits to be opened, and an inquiry has
 // one for each question. All of them are counted in Hub.work, so that [Hub.Close] can wait for
@@ -184,11 +194,11 @@
 // # Four types, so that decisions are apart from locks and I/O
 //
 //	journal  what was read of the bucket: the position, the log, the markers, where positions are
-//	         exact, and what proves that a point is of this history.
-//	         Entries go in (append), and what follows comes out: a change for the subscriptions,
-//	         or the reason why they hold what is not so. It says which points it vouches for
-//	         (vouches), which markers a reading must come by (markersFor), and what became of
-//	         those that did not come (explains).
+//	         exact, and what proves that a point is of this history. Entries go in (append), and
+//	         what follows comes out: a change for the subscriptions, or the reason why they hold
+//	         what is not so. It says which points it vouches for (vouches), which markers a
+//	         reading must come by (markersFor), and what became of those that did not come
+//	         (explains).
 //	audit    what the source needs to judge what it sees: the anchor, the tallies, the delays,
 //	         since when advisories may be missed, and why the log is to begin anew. It judges an
 //	         advisory, the counts of the stream, a gap and a loss, and returns a verdict.

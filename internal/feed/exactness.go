@@ -51,7 +51,7 @@ import "kvgateway/internal/kv"
 // a message up to there. A subscription behind the feed is exact within the last run of positions
 // that were.
 //
-// The feed's mutex guards an exactness.
+// Feed.mu guards an exactness.
 type exactness struct {
 	// disclaimed: no position is exact, whatever comes, until the log begins anew.
 	disclaimed bool

@@ -131,7 +131,7 @@ func (f *Feed) setState(s sourceState, why error) {
 	}
 }
 
-// isLive reports whether there is a source. f.mu must not be held.
+// isLive reports whether there is a source.
 func (f *Feed) isLive() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

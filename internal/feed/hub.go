@@ -225,7 +225,7 @@ func (h *Hub) Close() {
 	h.work.Wait()
 }
 
-// allFeeds returns the feeds that there are now. h.mu must not be held.
+// allFeeds returns the feeds that there are now.
 func (h *Hub) allFeeds() []*Feed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -244,12 +244,12 @@ func (h *Hub) routeAdvisory(a kvclient.Advisory) {
 	defer h.mu.Unlock()
 	if a.Kind == kvclient.Reconnected || a.Kind == kvclient.AdvisoriesMissed {
 		for _, f := range h.feeds {
-			h.deliverAdvisory(f, a)
+			h.passOnLocked(f, a)
 		}
-		h.lookSoon()
+		h.lookSoonLocked()
 		return
 	}
 	if f := h.feeds[a.Bucket]; f != nil {
-		h.deliverAdvisory(f, a)
+		h.passOnLocked(f, a)
 	}
 }

@@ -23,7 +23,7 @@ import (
 // client's share is what costs a change 1.3 ms at worst (BenchmarkMatch); with gsl and 32 MiB it
 // was 12.9 ms.
 //
-// The feed's mutex guards an interests.
+// Feed.mu guards an interests.
 type interests struct {
 	// literal has the filters without wildcards, by the key that each matches.
 	literal map[string]*interest

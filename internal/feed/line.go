@@ -29,10 +29,9 @@ type lineWait struct {
 	chooseAgain context.CancelFunc
 }
 
-// offerLine notes that the reading may wait in the line of a cursor's client, too, unless it has
-// maxLines others. If fewer wait there than where the reading waits now, it chooses again. r.mu
-// must be held.
-func (r *reading) offerLine(p *readingCursor) {
+// offerLineLocked notes that the reading may wait in the line of a cursor's client, too, unless it
+// has maxLines others. If fewer wait there than where the reading waits now, it chooses again.
+func (r *reading) offerLineLocked(p *readingCursor) {
 	line := p.line()
 	if p.offersLine = r.lines[line] > 0 || len(r.lines) < maxLines; !p.offersLine {
 		return
@@ -47,9 +46,9 @@ func (r *reading) offerLine(p *readingCursor) {
 	}
 }
 
-// withdrawLine undoes offerLine. A reading that waits in the line of a client that has left waits
-// on there. r.mu must be held.
-func (r *reading) withdrawLine(p *readingCursor) {
+// withdrawLineLocked undoes offerLineLocked. A reading that waits in the line of a client that has
+// left waits on there.
+func (r *reading) withdrawLineLocked(p *readingCursor) {
 	if !p.offersLine {
 		return
 	}
@@ -64,9 +63,9 @@ func (p *readingCursor) line() string {
 	return bound.Part(p.sub.owner, p.reading.feed.name.String())
 }
 
-// shortestLine returns the line in which the fewest wait. If none is offered, it is that of any
-// cursor, and "" if there is no cursor. r.mu must be held.
-func (r *reading) shortestLine(b *bound.Bound) (shortest string) {
+// shortestLineLocked returns the line in which the fewest wait. If none is offered, it is that of
+// any cursor, and "" if there is no cursor.
+func (r *reading) shortestLineLocked(b *bound.Bound) (shortest string) {
 	if len(r.lines) == 0 {
 		for p := range r.cursors {
 			return p.line()
@@ -88,7 +87,7 @@ func (r *reading) takeInShortestLine(
 ) error {
 	for {
 		r.mu.Lock()
-		line := r.shortestLine(b)
+		line := r.shortestLineLocked(b)
 		inLine, chooseAgain := context.WithCancel(ctx)
 		r.waitsIn = lineWait{b, line, chooseAgain}
 		r.mu.Unlock()

@@ -22,7 +22,7 @@ import (
 // client's feeds have at most half; where there is no room, the log drops its oldest changes
 // earlier (TestLogsShareTheirMemory).
 //
-// The feed's mutex guards it.
+// Feed.mu guards it.
 type changeLog struct {
 	// changes are in the order of their revisions.
 	changes []*Change

@@ -44,23 +44,23 @@ func (m *mailbox) hasWaiting() bool {
 	return len(m.waiting) > 0
 }
 
-// isFull reports whether as many advisories wait as may. m.mu must be held.
-func (m *mailbox) isFull() bool { return int64(len(m.waiting)) >= m.limit.Limit() }
+// isFullLocked reports whether as many advisories wait as may.
+func (m *mailbox) isFullLocked() bool { return int64(len(m.waiting)) >= m.limit.Limit() }
 
 // put keeps an advisory. It returns false for the purge of a key if too many wait.
 func (m *mailbox) put(a kvclient.Advisory) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	defer m.signal()
+	defer m.signalLocked()
 	if a.Key != "" {
-		if m.isFull() {
+		if m.isFullLocked() {
 			m.limit.Refuse()
 			return false
 		}
 		m.waiting = append(m.waiting, a)
 		return true
 	}
-	if a.Terms != nil && m.isFull() {
+	if a.Terms != nil && m.isFullLocked() {
 		a.Terms = &otherTerms
 	}
 	same := slices.IndexFunc(m.waiting, func(b kvclient.Advisory) bool {
@@ -90,12 +90,12 @@ func (m *mailbox) pop() (a kvclient.Advisory, ok bool) {
 	}
 	a = m.waiting[0]
 	m.waiting = m.waiting[1:]
-	m.signal()
+	m.signalLocked()
 	return a, true
 }
 
-// signal puts a token into arrived if something waits. m.mu must be held.
-func (m *mailbox) signal() {
+// signalLocked puts a token into arrived if something waits.
+func (m *mailbox) signalLocked() {
 	if len(m.waiting) == 0 {
 		return
 	}

@@ -36,7 +36,7 @@ type pollResult struct {
 	batch *batch
 }
 
-// poll is the part of Poll that needs the feed's lock.
+// poll is the part of Poll for which the feed is locked. It locks it.
 func (s *Subscription) poll(events []Event, limit int) (_ []Event, n pollResult) {
 	f := s.feed
 	closing := f.hub.closed.Load()
@@ -68,7 +68,7 @@ func (s *Subscription) poll(events []Event, limit int) (_ []Event, n pollResult)
 }
 
 // transitions sends what has become of the bucket and its source, and the reset that is owed. hold
-// reports that nothing else is sent for the present. The feed's mutex must be held.
+// reports that nothing else is sent for the present.
 func (s *Subscription) transitions(events []Event) (_ []Event, hold bool) {
 	f := s.feed
 	switch {
@@ -84,7 +84,7 @@ func (s *Subscription) transitions(events []Event) (_ []Event, hold bool) {
 	case s.isVoid(), s.state == foundMissing, s.state == toldMissing:
 		s.generation, s.absence = f.journal.generation, 0
 		s.startSnapshot() // whatever it reads is of what was before
-		return s.resetEvents(events, f.resetReason()), false
+		return s.resetEvents(events, f.resetReasonLocked()), false
 	case s.state == resetOwed:
 		s.state = inReading
 		return s.resetEvents(events, s.reason), false
@@ -92,14 +92,13 @@ func (s *Subscription) transitions(events []Event) (_ []Event, hold bool) {
 	return s.sourceEvents(events), false
 }
 
-// owesReset reports whether a reset is to be told before anything else. The feed's mutex must be
-// held.
+// owesReset reports whether a reset is to be told before anything else.
 func (s *Subscription) owesReset() bool {
 	return s.isVoid() || s.state == foundMissing || s.state == toldMissing || s.state == resetOwed
 }
 
 // missingEvents sends that there is no such bucket, after Live if the client believes that the
-// source is lost: the source has answered. The feed's mutex must be held.
+// source is lost: the source has answered.
 func (s *Subscription) missingEvents(events []Event) []Event {
 	if s.state == toldMissing {
 		return events
@@ -112,7 +111,7 @@ func (s *Subscription) missingEvents(events []Event) []Event {
 	return append(events, Event{Kind: BucketDeleted, Point: nowhere})
 }
 
-// sourceEvents sends whether the source is there, if that is news. The feed's mutex must be held.
+// sourceEvents sends whether the source is there, if that is news.
 func (s *Subscription) sourceEvents(events []Event) []Event {
 	down := s.feed.status.state == stale
 	if down == s.toldStale {
@@ -125,9 +124,9 @@ func (s *Subscription) sourceEvents(events []Event) []Event {
 	return append(events, Event{Kind: Live})
 }
 
-// resetReason returns why subscriptions that were there are reset now. A bucket that was missing
-// when the feed began is another one. f.mu must be held.
-func (f *Feed) resetReason() string {
+// resetReasonLocked returns why subscriptions that were there are reset now. A bucket that was
+// missing when the feed began is another one.
+func (f *Feed) resetReasonLocked() string {
 	if f.journal.lastReset == "" {
 		return ReasonEpoch
 	}
@@ -141,8 +140,6 @@ func (f *Feed) resetReason() string {
 // since, by another gateway that could vouch for the id, and by the same one where nothing was
 // ever removed. So the id of a reset is that of a snapshot of which nothing was sent, and that of
 // BucketDeleted is of an epoch that no bucket has (TestCutAfterAReset, TestInterleavings).
-//
-// The feed's mutex must be held.
 func (s *Subscription) resetEvents(events []Event, reason string) []Event {
 	f := s.feed
 	f.hub.stats.countReset(reason)
@@ -155,8 +152,7 @@ func (s *Subscription) resetEvents(events []Event, reason string) []Event {
 	return append(events, Event{Kind: Reset, Reason: reason, Stamp: f.journal.stamp(), Point: void})
 }
 
-// pollReading sends what has been read, and goes on after the reading's end. The feed's mutex must
-// be held.
+// pollReading sends what has been read, and goes on after the reading's end.
 func (s *Subscription) pollReading(events []Event, limit int) []Event {
 	r := s.readCursor.reading
 	start := len(events)
@@ -210,8 +206,7 @@ func (s *Subscription) dropMarkers(events []Event, start int) []Event {
 	return kept
 }
 
-// retryReading goes on after a reading that failed, or that was too fast. The feed's mutex must be
-// held.
+// retryReading goes on after a reading that failed, or that was too fast.
 func (s *Subscription) retryReading(r *reading, err error) {
 	key := r.key
 	if errors.Is(err, errRestart) {
@@ -232,7 +227,7 @@ func (s *Subscription) retryReading(r *reading, err error) {
 }
 
 // continueAfter goes on when everything up to a revision was sent: in the log, or with a replay if
-// the log has moved beyond it. The feed's mutex must be held.
+// the log has moved beyond it.
 func (s *Subscription) continueAfter(at kv.Revision) {
 	f := s.feed
 	s.wake()
@@ -247,7 +242,7 @@ func (s *Subscription) continueAfter(at kv.Revision) {
 }
 
 // giveUp begins anew with a snapshot, since nobody can tell any more what comes next. A
-// subscription for which that happens too often is ended. The feed's mutex must be held.
+// subscription for which that happens too often is ended.
 func (s *Subscription) giveUp() {
 	s.wake()
 	if s.lags++; s.lags <= maxLags {
@@ -258,8 +253,8 @@ func (s *Subscription) giveUp() {
 	s.state, s.reason = leaving, ReasonSlow
 }
 
-// pollLog sends the changes that came since. rest is what has to be matched with the feed
-// unlocked; nil for nothing. The feed's mutex must be held.
+// pollLog sends the changes that came since. rest is what has to be matched with the feed unlocked;
+// nil for nothing.
 func (s *Subscription) pollLog(events []Event, limit int) (_ []Event, rest *batch) {
 	f := s.feed
 	if s.pending != 0 {
@@ -275,8 +270,7 @@ func (s *Subscription) pollLog(events []Event, limit int) (_ []Event, rest *batc
 	return s.atLogEnd(events), nil
 }
 
-// atLogEnd notes that everything in the log was sent, and sends what follows from that. The feed's
-// mutex must be held.
+// atLogEnd notes that everything in the log was sent, and sends what follows from that.
 func (s *Subscription) atLogEnd(events []Event) []Event {
 	f := s.feed
 	if s.pending != 0 {
@@ -300,7 +294,7 @@ func (s *Subscription) atLogEnd(events []Event) []Event {
 	return events
 }
 
-// goAway ends the subscription with an event. The feed's mutex must be held.
+// goAway ends the subscription with an event.
 func (s *Subscription) goAway(events []Event, reason string) []Event {
 	s.relocate()
 	s.state = ended

@@ -30,7 +30,7 @@ const (
 // that nobody has reported.
 var errUnvouched = errors.New("markers are gone from the store")
 
-// startReadings starts the readings that are due. f.mu must not be held.
+// startReadings starts the readings that are due.
 func (f *Feed) startReadings() {
 	f.mu.Lock()
 	due := f.dueReadings

@@ -16,7 +16,7 @@ func TestReadingWaitsForItsFastestCursor(t *testing.T) {
 		name, _ := kv.ParseBucketName("b")
 		f := newFeed(newHub(Options{}.withDefaults()), name)
 		s := &Subscription{feed: f, wake: WakeByToken(make(chan struct{}, 1))}
-		r := f.join(s, readingKey{}).reading
+		r := f.joinLocked(s, readingKey{}).reading
 		quick := r.newCursor(&Subscription{feed: f, wake: WakeByToken(make(chan struct{}, 1))}, 0)
 		big := func() *chunk {
 			e := kv.Entry{Key: "a", Value: make([]byte, readAhead)}

@@ -47,7 +47,7 @@ type readingKey struct {
 //
 // # States
 //
-//	due      made by Feed.join; startReadings gives it a goroutine
+//	due      made by Feed.joinLocked; startReadings gives it a goroutine
 //	waiting  its goroutine waits for one of the places for open readings, in the shortest line of
 //	         its clients; a client that joins can bring it into another line
 //	open     it has a place, a consumer and some megabytes; it waits to be active, in the same
@@ -147,11 +147,11 @@ type chunk struct {
 	changes []*Change
 	// bytes is what they count.
 	bytes int
-	// next is the chunk after this one; nil until it has been read. The reading's mutex guards it.
+	// next is the chunk after this one; nil until it has been read. reading.mu guards it.
 	next *chunk
 }
 
-// A readingCursor is where a subscription is in a reading. The reading's mutex guards its fields.
+// A readingCursor is where a subscription is in a reading. reading.mu guards its fields.
 type readingCursor struct {
 	// reading is the one that it is in.
 	reading *reading
@@ -169,9 +169,9 @@ type readingCursor struct {
 	cutOff bool
 }
 
-// join returns a cursor in the reading of that key, which it makes if there is none to join. f.mu
-// must be held; whoever holds it calls startReadings after releasing it.
-func (f *Feed) join(s *Subscription, key readingKey) *readingCursor {
+// joinLocked returns a cursor in the reading of that key, which it makes if there is none to join.
+// Whoever calls it calls startReadings after releasing the lock.
+func (f *Feed) joinLocked(s *Subscription, key readingKey) *readingCursor {
 	if r := f.readings[key]; r != nil {
 		if cursor := r.newCursor(s, f.journal.log.horizon); cursor != nil {
 			return cursor
@@ -206,17 +206,17 @@ func (r *reading) newCursor(s *Subscription, horizon kv.Revision) *readingCursor
 	}
 	cursor := &readingCursor{reading: r, sub: s, chunk: r.first}
 	r.cursors[cursor] = struct{}{}
-	r.offerLine(cursor)
+	r.offerLineLocked(cursor)
 	return cursor
 }
 
-// leave removes the cursor from its reading. The last cursor that leaves a reading which is not
-// done drops the reading, since nobody else would ever need it. The feed's mutex must be held, so
-// that nobody joins meanwhile.
-func (p *readingCursor) leave() {
+// leaveLocked removes the cursor from its reading. The last cursor that leaves a reading which is
+// not done drops the reading, since nobody else would ever need it. The feed is locked meanwhile,
+// so that nobody joins.
+func (p *readingCursor) leaveLocked() {
 	r := p.reading
 	r.mu.Lock()
-	r.removeCursor(p)
+	r.removeCursorLocked(p)
 	dropped := len(r.cursors) == 0 && !r.done
 	if dropped {
 		r.first = nil
@@ -232,14 +232,14 @@ func (p *readingCursor) leave() {
 	r.cancel()
 }
 
-// removeCursor removes a cursor from the reading, if it is still in it. r.mu must be held.
-func (r *reading) removeCursor(p *readingCursor) {
+// removeCursorLocked removes a cursor from the reading, if it is still in it.
+func (r *reading) removeCursorLocked(p *readingCursor) {
 	if _, found := r.cursors[p]; !found {
 		return
 	}
 	delete(r.cursors, p)
 	p.chunk = nil
-	r.withdrawLine(p)
+	r.withdrawLineLocked(p)
 }
 
 // signalMoved puts a token into cursorMoved.
@@ -275,7 +275,7 @@ func (r *reading) addChunk(c *chunk) {
 	for p := range r.cursors {
 		if before-p.consumed > maxStraggle {
 			p.cutOff = true
-			r.removeCursor(p)
+			r.removeCursorLocked(p)
 			p.sub.wake() // wakeSubscribers does not reach it any more
 		}
 	}
@@ -301,8 +301,7 @@ func (r *reading) stopJoining() {
 	r.mu.Unlock()
 }
 
-// wakeSubscribers wakes the subscriptions that have a cursor in the reading. r.mu must not be
-// held.
+// wakeSubscribers wakes the subscriptions that have a cursor in the reading.
 func (r *reading) wakeSubscribers() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

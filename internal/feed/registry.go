@@ -106,7 +106,7 @@ func (h *Hub) acquire(ctx context.Context, name kv.BucketName) (*Feed, error) {
 	if f == nil {
 		place := new(bound.Hold)
 		owner := bound.OwnerOf(ctx)
-		if err := h.takePlace(ctx, place, owner); err != nil {
+		if err := h.takePlaceLocked(ctx, place, owner); err != nil {
 			return nil, err
 		}
 		f = newFeed(h, name)
@@ -117,10 +117,10 @@ func (h *Hub) acquire(ctx context.Context, name kv.BucketName) (*Feed, error) {
 		_ = h.logMemory.Take(ctx, f.journal.log.memory, owner, 0, nil)
 		_ = h.keyMemory.Take(ctx, f.journal.keys.memory, owner, 0, nil)
 		h.feeds[name] = f
-		h.startSource(f)
+		h.startSourceLocked(f)
 	}
 	if f.resting {
-		if err := h.rouse(ctx, f); err != nil {
+		if err := h.rouseLocked(ctx, f); err != nil {
 			return nil, err
 		}
 	}
@@ -151,26 +151,26 @@ func (h *Hub) releaseRestPlace(f *Feed) {
 	f.restPlace.Release()
 }
 
-// takePlace takes a place for a feed that is to have a source, if need be that of a feed that
-// nobody uses. h.mu must be held.
-func (h *Hub) takePlace(ctx context.Context, place *bound.Hold, owner string) error {
+// takePlaceLocked takes a place for a feed that is to have a source, if need be that of a feed that
+// nobody uses.
+func (h *Hub) takePlaceLocked(ctx context.Context, place *bound.Hold, owner string) error {
 	for {
 		err := h.feedPlaces.Take(ctx, place, owner, 1, nil)
 		full, ok := errors.AsType[*bound.FullError](err)
 		if !ok {
 			return err
 		}
-		idle := h.idleFeed(owner, full.OfOwner)
+		idle := h.idleFeedLocked(owner, full.OfOwner)
 		if idle == nil {
 			return err
 		}
-		h.dropFeed(idle)
+		h.dropFeedLocked(idle)
 	}
 }
 
-// idleFeed returns the feed that nobody has used for the longest time, nil if there is none. With
-// ofOwner it must be one that has its place from the owner's share. h.mu must be held.
-func (h *Hub) idleFeed(owner string, ofOwner bool) (idle *Feed) {
+// idleFeedLocked returns the feed that nobody has used for the longest time, nil if there is none.
+// With ofOwner it must be one that has its place from the owner's share.
+func (h *Hub) idleFeedLocked(owner string, ofOwner bool) (idle *Feed) {
 	for _, f := range h.feeds {
 		if f.users > 0 || ofOwner && f.owner != owner {
 			continue
@@ -182,8 +182,8 @@ func (h *Hub) idleFeed(owner string, ofOwner bool) (idle *Feed) {
 	return idle
 }
 
-// startSource gives a feed a source. h.mu must be held.
-func (h *Hub) startSource(f *Feed) {
+// startSourceLocked gives a feed a source.
+func (h *Hub) startSourceLocked(f *Feed) {
 	ctx, cancel := context.WithCancel(h.ctx)
 	f.stopSource = cancel
 	if h.ctx.Err() != nil {
@@ -192,8 +192,8 @@ func (h *Hub) startSource(f *Feed) {
 	h.work.Go(func() { f.source.run(ctx) })
 }
 
-// dropFeed ends a feed and gives back what it holds. h.mu must be held.
-func (h *Hub) dropFeed(f *Feed) {
+// dropFeedLocked ends a feed and gives back what it holds.
+func (h *Hub) dropFeedLocked(f *Feed) {
 	delete(h.feeds, f.name)
 	if f.lingerTimer != nil {
 		f.lingerTimer.Stop()
@@ -222,7 +222,7 @@ func (h *Hub) release(f *Feed) {
 		return
 	}
 	if f.resting {
-		h.dropFeed(f)
+		h.dropFeedLocked(f)
 		return
 	}
 	f.idleSince = time.Now()
@@ -230,7 +230,7 @@ func (h *Hub) release(f *Feed) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if f.users == 0 && h.feeds[f.name] == f {
-			h.dropFeed(f)
+			h.dropFeedLocked(f)
 		}
 	})
 }
@@ -247,7 +247,7 @@ func (h *Hub) restFeed(f *Feed) bool {
 	case f.source.mail.hasWaiting():
 		return false
 	case f.users == 0:
-		h.dropFeed(f)
+		h.dropFeedLocked(f)
 		return true
 	}
 	f.resting = true
@@ -255,19 +255,19 @@ func (h *Hub) restFeed(f *Feed) bool {
 	if f.restPlace.Size() > 0 || h.restPlaces.Try(f.restPlace, f.owner, 1, nil) {
 		f.place.Release()
 	}
-	h.startLooking()
+	h.startLookingLocked()
 	return true
 }
 
-// rouse gives a feed that rests a source again, which asks for the bucket; until it has answered,
-// new subscriptions wait. Other feeds it leaves alone. A *[bound.FullError] says that there is no
-// place among the feeds with a source, and then the feed rests on. h.mu must be held.
-func (h *Hub) rouse(ctx context.Context, f *Feed) error {
+// rouseLocked gives a feed that rests a source again, which asks for the bucket; until it has
+// answered, new subscriptions wait. Other feeds it leaves alone. A *[bound.FullError] says that
+// there is no place among the feeds with a source, and then the feed rests on.
+func (h *Hub) rouseLocked(ctx context.Context, f *Feed) error {
 	if !f.resting || h.ctx.Err() != nil {
 		return nil
 	}
 	if f.place.Size() == 0 {
-		if err := h.takePlace(ctx, f.place, f.owner); err != nil {
+		if err := h.takePlaceLocked(ctx, f.place, f.owner); err != nil {
 			return err
 		}
 	}
@@ -277,17 +277,17 @@ func (h *Hub) rouse(ctx context.Context, f *Feed) error {
 	f.mu.Lock()
 	f.status.unsettle() // whether there is a bucket now is known once it has been asked for
 	f.mu.Unlock()
-	h.startSource(f)
+	h.startSourceLocked(f)
 	return nil
 }
 
-// deliverAdvisory passes an advisory on to a feed. h.mu must be held.
-func (h *Hub) deliverAdvisory(f *Feed, a kvclient.Advisory) {
+// passOnLocked passes an advisory on to a feed.
+func (h *Hub) passOnLocked(f *Feed, a kvclient.Advisory) {
 	switch {
 	case !f.resting:
 		f.source.postAdvisory(a)
 	case a.Kind != kvclient.StreamPurged: // the bucket may have been created or restored
-		_ = h.rouse(h.ctx, f) // without a place, the next look tries again
+		_ = h.rouseLocked(h.ctx, f) // without a place, the next look tries again
 	}
 }
 
@@ -300,9 +300,9 @@ const (
 	lookShare = 20
 )
 
-// startLooking starts to look for the buckets of the feeds that rest, unless a goroutine does so
-// already. h.mu must be held.
-func (h *Hub) startLooking() {
+// startLookingLocked starts to look for the buckets of the feeds that rest, unless a goroutine does
+// so already.
+func (h *Hub) startLookingLocked() {
 	if h.looking != nil || h.ctx.Err() != nil {
 		return
 	}
@@ -310,8 +310,8 @@ func (h *Hub) startLooking() {
 	h.work.Go(h.lookWhileResting)
 }
 
-// lookSoon asks for a look before its time, if a goroutine looks at all. h.mu must be held.
-func (h *Hub) lookSoon() {
+// lookSoonLocked asks for a look before its time, if a goroutine looks at all.
+func (h *Hub) lookSoonLocked() {
 	if h.looking == nil {
 		return
 	}
@@ -334,7 +334,7 @@ func (h *Hub) lookWhileResting() {
 		h.mu.Lock()
 		for _, name := range names {
 			if f := h.feeds[name]; f != nil {
-				_ = h.rouse(h.ctx, f) // without a place, the next look tries again
+				_ = h.rouseLocked(h.ctx, f) // without a place, the next look tries again
 			}
 		}
 		h.mu.Unlock()

@@ -48,9 +48,9 @@ var errAdvisoriesDropped = fmt.Errorf("%w: advisories are dropped", kv.ErrUnavai
 // the journal and the audit, wakes who is concerned, and carries the audit's verdicts out.
 //
 // It is one goroutine (run), which ends when the feed rests or is dropped, and is started again
-// when the feed is roused. What belongs to it survives that. Other goroutines reach it by its mail
-// and by verifySoon; all other methods are for its own goroutine, and take the feed's lock where
-// they need it.
+// when the feed is roused. Its fields survive that. Other goroutines reach it by its mail and by
+// verifySoon (postAdvisory and requestVerify). All other methods are for its own goroutine, and
+// take the feed's lock where they need it.
 type source struct {
 	// feed is the one that it reads for.
 	feed *Feed

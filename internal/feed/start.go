@@ -11,7 +11,7 @@ import (
 // This file decides where a subscription begins, and brings it into a reading or to the log.
 
 // attachWhenSettled decides where the subscription starts, once it is known whether there is a
-// source, and makes it part of the feed.
+// source, and makes it part of the feed. It locks the feed.
 func (s *Subscription) attachWhenSettled(ctx context.Context) error {
 	f := s.feed
 	err := f.settle(ctx)
@@ -38,7 +38,7 @@ func (s *Subscription) attachWhenSettled(ctx context.Context) error {
 }
 
 // attach makes the subscription part of the feed. gone reports that the subscription found the
-// bucket missing. The feed's mutex must be held.
+// bucket missing.
 func (s *Subscription) attach(gone bool) {
 	f := s.feed
 	f.subs[s] = struct{}{}
@@ -72,7 +72,8 @@ func (s *Subscription) attach(gone bool) {
 	}
 }
 
-// resume decides where a subscription with a point, or with a revision to start from, goes on.
+// resume decides where a subscription with a point, or with a revision to start from, goes on. It
+// locks the feed.
 func (s *Subscription) resume(ctx context.Context) error {
 	before := s.feed.currentStretch()
 	s.lossesThen = before.losses
@@ -92,7 +93,7 @@ func (s *Subscription) resume(ctx context.Context) error {
 }
 
 // decide decides where the subscription goes on: from where the stream was, asked after the feed
-// had settled, and from what the check of the point shows. It sets the state.
+// had settled, and from what the check of the point shows. It sets the state, and locks the feed.
 func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 	f := s.feed
 	f.mu.Lock()
@@ -148,7 +149,7 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 	}
 }
 
-// startSnapshot begins with a snapshot. The feed's mutex must be held.
+// startSnapshot begins with a snapshot.
 func (s *Subscription) startSnapshot() {
 	s.syncDue, s.syncFrom, s.keys = true, 0, -1
 	s.sent, s.to, s.sentCheck, s.toCheck = 0, 0, kv.Check{}, kv.Check{}
@@ -158,20 +159,19 @@ func (s *Subscription) startSnapshot() {
 }
 
 // oweReset notes that a reset is owed, for a reason. Whoever calls it brings the subscription into
-// the snapshot that comes after it, at the latest in attach. From attach on the feed's mutex must
-// be held.
+// the snapshot that comes after it, at the latest in attach. Before attach it needs no lock, since
+// nobody else knows of the subscription.
 func (s *Subscription) oweReset(reason string) { s.state, s.reason = resetOwed, reason }
 
-// resetWithSnapshot begins with a snapshot, before which a reset is told for a reason. The feed's
-// mutex must be held.
+// resetWithSnapshot begins with a snapshot, before which a reset is told for a reason.
 func (s *Subscription) resetWithSnapshot(reason string) {
 	s.startSnapshot()
 	s.oweReset(reason)
 }
 
-// startReplay reads from the store what survives after a revision, up to where the log begins.
-// That is all that came, unless the store has lost some of it, as it may have where a subscription
-// asks for a revision without a point. The feed's mutex must be held.
+// startReplay reads from the store what survives after a revision, up to where the log begins. That
+// is all that came, unless the store has lost some of it, as it may have where a subscription asks
+// for a revision without a point.
 func (s *Subscription) startReplay(after kv.Revision) {
 	if after >= s.feed.journal.log.horizon {
 		s.followLog(after)
@@ -186,16 +186,16 @@ func (s *Subscription) startReplay(after kv.Revision) {
 	})
 }
 
-// startReading brings the subscription into a reading. The feed's mutex must be held.
+// startReading brings the subscription into a reading.
 func (s *Subscription) startReading(key readingKey) {
 	key.filters, key.noValues = strings.Join(s.patterns(), " "), s.options.NoValues
 	s.relocate()
 	s.state, s.pending = inReading, 0
-	s.readCursor = s.feed.join(s, key)
+	s.readCursor = s.feed.joinLocked(s, key)
 	s.wake() // others may have read it already
 }
 
-// followLog brings the subscription to the log, above a revision. The feed's mutex must be held.
+// followLog brings the subscription to the log, above a revision.
 func (s *Subscription) followLog(after kv.Revision) {
 	s.relocate()
 	s.state, s.cursor, s.pending, s.matched = following, after, 0, 0
@@ -209,7 +209,7 @@ func (s *Subscription) followLog(after kv.Revision) {
 	}
 }
 
-// noteSent notes that everything up to a revision was sent. The feed's mutex must be held.
+// noteSent notes that everything up to a revision was sent.
 func (s *Subscription) noteSent(revision kv.Revision) {
 	if s.sent != revision || !s.sentCheck.Known() {
 		s.sent, s.sentCheck = revision, s.feed.journal.checkAt(revision)
@@ -217,11 +217,11 @@ func (s *Subscription) noteSent(revision kv.Revision) {
 }
 
 // relocate counts that the subscription is to go on elsewhere, or ends, and removes it from its
-// reading if it is in one. The caller says where it goes on. The feed's mutex must be held.
+// reading if it is in one. The caller says where it goes on.
 func (s *Subscription) relocate() {
 	s.relocations++
 	if s.readCursor != nil {
-		s.readCursor.leave()
+		s.readCursor.leaveLocked()
 		s.readCursor = nil
 	}
 }

@@ -21,7 +21,7 @@ const (
 // (the reason is known only when the source has been asked for again), and after a feed that rested
 // was roused. New subscribers wait until it is settled.
 //
-// The feed's mutex guards it.
+// Feed.mu guards it.
 type sourceStatus struct {
 	// state is what is known.
 	state sourceState

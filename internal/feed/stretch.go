@@ -13,7 +13,7 @@ type stretch struct {
 	losses uint64
 }
 
-// currentStretch returns the stretch that the feed is in. f.mu must not be held.
+// currentStretch returns the stretch that the feed is in.
 func (f *Feed) currentStretch() stretch {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -81,7 +81,6 @@ func (j *journal) knowsSnapshot(to kv.Revision) bool {
 }
 
 // isInSnapshot reports whether the subscription is in a reading of a snapshot that has begun.
-// The feed's mutex must be held.
 func (s *Subscription) isInSnapshot() bool {
 	if s.readCursor == nil || s.readCursor.reading.key.replay {
 		return false
@@ -93,7 +92,7 @@ func (s *Subscription) isInSnapshot() bool {
 }
 
 // isAhead reports whether the subscription holds what the feed has yet to read, or a snapshot that
-// lacks what was overwritten by it. The feed's mutex must be held.
+// lacks what was overwritten by it.
 func (s *Subscription) isAhead() bool {
 	revision := s.feed.journal.Revision
 	switch s.state {
@@ -105,8 +104,8 @@ func (s *Subscription) isAhead() bool {
 	return false
 }
 
-// isOutdated reports whether the decision where to go on may no longer hold: it was made in
-// another stretch, and relies on what the feed has yet to read. The feed's mutex must be held.
+// isOutdated reports whether the decision where to go on may no longer hold: it was made in another
+// stretch, and relies on what the feed has yet to read.
 func (s *Subscription) isOutdated() bool {
 	decided := s.state == following || s.state == inReading
 	return decided && s.lossesThen != s.feed.journal.losses &&

@@ -74,8 +74,8 @@ const (
 // moved on and the store could not tell what it lost, before it is ended.
 const maxLags = 3
 
-// A Subscription sends what happens in a bucket to one client, at the client's pace. Its methods
-// are for one goroutine at a time.
+// A Subscription sends what happens in a bucket to one client, at the client's pace. Its exported
+// methods are for one goroutine at a time. Feed.mu guards it; see the package documentation.
 //
 // # What it is
 //
@@ -238,7 +238,7 @@ func (h *Hub) Subscribe(
 func (s *Subscription) patterns() []string { return patternsOf(s.options.Filters) }
 
 // arrived notes that a change came that the subscription has to send, and reports whether the
-// subscription is to be woken. The feed's mutex must be held.
+// subscription is to be woken.
 func (s *Subscription) arrived(revision kv.Revision) bool {
 	if s.state != following || s.pending != 0 {
 		return false
@@ -260,11 +260,10 @@ func (s *Subscription) Close() {
 	s.memory.Release()
 }
 
-// isVoid reports whether all that was sent is void, since the log has begun anew. The feed's mutex
-// must be held.
+// isVoid reports whether all that was sent is void, since the log has begun anew.
 func (s *Subscription) isVoid() bool { return s.generation != s.feed.journal.generation }
 
-// detach undoes attach.
+// detach undoes attach. It locks the feed.
 func (s *Subscription) detach() {
 	f := s.feed
 	f.mu.Lock()

@@ -8,10 +8,7 @@ import (
 )
 
 // A waiters has who waits for the feed to come somewhere: to a revision, to an exact position, or
-// to the next start of its source. Feed.mu is held while they are woken, so their wake functions
-// must not call back.
-//
-// The feed's mutex guards it.
+// to the next start of its source. They are woken with the feed locked. Feed.mu guards it.
 type waiters struct {
 	// forRevision has those that wait for a revision, in no order.
 	forRevision []awaiter
@@ -75,7 +72,7 @@ func (w *waiters) started(begun bool) {
 }
 
 // An absences numbers the subscriptions that found the bucket missing before the source did. See
-// Subscription.absence. The feed's mutex guards it.
+// Subscription.absence. Feed.mu guards it.
 type absences struct {
 	// found is the number of the last one.
 	found uint64
