@@ -5,11 +5,11 @@ import (
 	"errors"
 	"net/http"
 	"runtime"
-	"sync"
 	"time"
 
 	"kvgateway/internal/bound"
 	"kvgateway/internal/handlers/problem"
+	"kvgateway/internal/sse/stream"
 )
 
 const (
@@ -21,10 +21,6 @@ const (
 	// known that the client has taken something. With parts of 64 KiB a GET of 900 KB takes a fifth
 	// more CPU (measured).
 	answerPart = 256 << 10
-
-	// cutAfter is how long an evicted answer may still wait in a write over HTTP/2 until its
-	// connection is closed. An HTTP/2 stream cannot be reset while its connection takes nothing.
-	cutAfter = 250 * time.Millisecond
 )
 
 var (
@@ -50,13 +46,8 @@ var (
 // A flush is a write, too; it has the deadline that is set already, and does nothing once the
 // answer is evicted.
 //
-//	state    start       stop     evict                          cutIfStuck (HTTP/2)
-//	idle     writing     -        evicted                        -
-//	writing  -           idle     evicted, the write is ended    closes the connection
-//	evicted  errEvicted  evicted  evicted                        closes it, if still in a write
-//
-// Its methods are for the goroutine that answers, one at a time, except for evict, hurry and
-// cutIfStuck, which any goroutine may call.
+// Its methods are for the goroutine that answers, one at a time, except for evict, which any
+// goroutine may call.
 type delivery struct {
 	// answerLimits are the limits of all answers.
 	answerLimits *answerLimits
@@ -85,13 +76,8 @@ type delivery struct {
 	// sent counts the bytes that were written.
 	sent int64
 
-	// mu guards the fields below. It is also held while the write deadline is set, so that none is
-	// set over that of evict.
-	mu sync.Mutex
-	// writing reports whether a write is under way.
-	writing bool
-	// evicted reports whether the answer has lost its room to another one.
-	evicted bool
+	// writes lets a write be evicted.
+	writes *stream.WriteGuard
 }
 
 // delivery returns the request's delivery, which is made when it is first needed.
@@ -106,6 +92,11 @@ func (x *exchange) delivery() *delivery {
 		if x.request.ProtoMajor > 1 {
 			d.http2, d.part = connectionOf(x.request), connectionPartOf(x.request)
 		}
+		var closeShared func()
+		if d.http2 != nil {
+			closeShared = func() { d.http2.conn.Close() }
+		}
+		d.writes = stream.NewWriteGuard(d.controller, closeShared)
 		x.sending = d
 	}
 	return x.sending
@@ -203,13 +194,9 @@ func (d *delivery) writePart(part []byte) error {
 // Meanwhile the request keeps its place among those that are being answered, which it can lose if
 // the client takes nothing, or its place as a long poll.
 func (d *delivery) flush() {
-	d.mu.Lock()
-	if d.evicted {
-		d.mu.Unlock()
+	if !d.writes.Begin(time.Time{}) {
 		return
 	}
-	d.writing = true
-	d.mu.Unlock()
 	d.x.answeringPlace.Evictable(d.evict)
 	_ = d.controller.Flush()
 	d.stop()
@@ -235,15 +222,9 @@ func (d *delivery) start(now time.Time, bytes int) error {
 	left := d.answerLimits.time(d.sent+int64(bytes)) - d.spent
 	most := d.answerLimits.age.Duration() + d.answerLimits.grace.Duration()
 	left = min(left, most-now.Sub(d.began))
-	d.mu.Lock()
-	if d.evicted {
-		d.mu.Unlock()
+	if !d.writes.Begin(now.Add(left)) {
 		return errEvicted
 	}
-	// If the deadline cannot be set, the bound of the server itself holds.
-	_ = d.controller.SetWriteDeadline(now.Add(left))
-	d.writing = true
-	d.mu.Unlock()
 	d.held.Evictable(d.evict)
 	d.onConnection.Evictable(d.evict)
 	d.x.answeringPlace.Evictable(d.evict)
@@ -255,42 +236,13 @@ func (d *delivery) stop() {
 	d.held.Evictable(nil)
 	d.onConnection.Evictable(nil)
 	d.x.answeringPlace.Evictable(nil)
-	d.mu.Lock()
-	d.writing = false
-	d.mu.Unlock()
+	d.writes.End()
 }
 
-// evict ends the write that is under way, or the next one. Between two writes it must not touch the
-// connection: the request may be over, and the connection may serve another one.
+// evict ends the write that is under way, or the next one.
 func (d *delivery) evict() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.evicted = true
-	if !d.writing {
-		return
-	}
-	_ = d.controller.SetWriteDeadline(time.Now().Add(-time.Second))
-	if d.http2 != nil {
-		time.AfterFunc(cutAfter, d.cutIfStuck)
-	}
-}
-
-// hurry ends the write that is under way, if there is one.
-func (d *delivery) hurry() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.writing {
-		_ = d.controller.SetWriteDeadline(time.Now().Add(-time.Second))
-	}
-}
-
-// cutIfStuck closes the HTTP/2 connection if the write that evict wanted to end is still under way.
-func (d *delivery) cutIfStuck() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.writing {
-		d.http2.conn.Close()
-	}
+	d.writes.Refuse()
+	d.writes.Cut()
 }
 
 // tooLong reports whether the answer has reached its age.

@@ -119,7 +119,7 @@ func (p *report) cut() {
 	case p.waiting:
 		p.x.sending.evict()
 	case p.closed:
-		p.x.sending.hurry()
+		p.x.sending.writes.Hurry()
 	}
 }
 

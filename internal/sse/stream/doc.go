@@ -100,7 +100,8 @@
 //	unsent.go       what one stream holds while its client does not take it
 //	errors.go       why streams end
 //	writer.go       the writer on a goroutine
-//	writer_held.go  counts its writes, and ends one to make room for others
+//	writer_held.go  counts its writes
+//	write_guard.go  ends a write to make room for others
 //	buffers.go      the buffers of these writers
 //	loops.go        the loops, and the start of a stream on one of them
 //	loop.go         one loop: the visits of its streams

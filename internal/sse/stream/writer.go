@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -30,9 +29,8 @@ const (
 // goroutine.
 //
 // What is written counts as bytes that wait for the client (held), unless it is small enough for
-// the buffers that net/http has anyway. If others need the room, the write is ended from another
-// goroutine: mu guards that it is this write, and not one of a later request on the same
-// connection.
+// the buffers that net/http has anyway. If others need the room, the write is cut from another
+// goroutine (writes).
 type Writer struct {
 	// w is the answer.
 	w http.ResponseWriter
@@ -42,9 +40,8 @@ type Writer struct {
 	limits *Limits
 	// held counts what is being written, if it has more than freeBytes.
 	held unsentHold
-	// cut closes the connection, where the end of the stream may not end its writes, as over
-	// HTTP/2; else it is nil.
-	cut func()
+	// writes lets a counted write be cut.
+	writes *WriteGuard
 	// writeDeadline is until when the next write may take. It is zero if there is no deadline.
 	writeDeadline time.Time
 	// sent is how many bytes were written.
@@ -65,22 +62,15 @@ type Writer struct {
 	probe atomic.Bool
 	// clockDue says that the time of the next heartbeat, or of the end, has come.
 	clockDue atomic.Bool
-
-	// mu guards the fields below, which other goroutines use in order to end a write.
-	mu sync.Mutex
-	// writing says that a write is under way whose bytes are counted in held.
-	writing bool
-	// evicted says that the bytes of the write have to make room for others: nothing more is
-	// written.
-	evicted bool
 }
 
 // NewWriter returns the writer of an answer whose headers are set, to the client that is the owner.
-// Nothing is sent before the first write. If the answer shares its connection with others, cut
-// closes that; otherwise it is nil.
-func NewWriter(w http.ResponseWriter, limits *Limits, owner string, cut func()) *Writer {
-	s := &Writer{w: w, controller: http.NewResponseController(w), limits: limits, cut: cut}
-	s.held = unsentHold{limits: limits, owner: owner, evict: s.evict}
+// Nothing is sent before the first write. If the answer shares its connection with others,
+// closeShared closes that; otherwise it is nil.
+func NewWriter(w http.ResponseWriter, limits *Limits, owner string, closeShared func()) *Writer {
+	s := &Writer{w: w, controller: http.NewResponseController(w), limits: limits}
+	s.writes = NewWriteGuard(s.controller, closeShared)
+	s.held = unsentHold{limits: limits, owner: owner, evict: s.writes.Cut}
 	return s
 }
 
@@ -91,7 +81,7 @@ func (s *Writer) Write(data []byte) (n int, err error) { return s.counted(data, 
 // writeAll writes data in parts. Without data it sends the headers of the answer.
 func (s *Writer) writeAll(data []byte) (n int, err error) {
 	for first := true; err == nil && (first || len(data) > 0); first = false {
-		if len(data) > freeBytes && s.isEvicted() {
+		if len(data) > freeBytes && s.writes.Refused() {
 			return n, errHeldTooMuch
 		}
 		part := data[:min(len(data), FlushAt)]
