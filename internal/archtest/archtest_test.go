@@ -20,7 +20,8 @@ const maxFileLines = 400
 func isHelper(path string) bool {
 	return path == "bench" || strings.HasPrefix(path, "bench/") ||
 		strings.HasPrefix(path, "test/") || strings.HasPrefix(path, "examples/") ||
-		path == "internal/natstest" || path == "internal/archtest"
+		path == "internal/natstest" || path == "internal/feed/feedtest" ||
+		path == "internal/archtest"
 }
 
 // ours are the packages of this module that each of its packages may import. One that is not here

@@ -39,13 +39,7 @@ func TestPurgeOfAValueIsAReset(t *testing.T) {
 			t.Error("reset after the purge of a delivered marker")
 		}
 	}
-	stream, err := l.js.Stream(t.Context(), "KV_b")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := stream.Purge(t.Context(), jetstream.WithPurgeSubject("$KV.b.b")); err != nil {
-		t.Fatal(err)
-	}
+	l.purgeKey(t, "b")
 	if e := w.untilKind(feed.Reset); e.Reason != feed.ReasonPurged {
 		t.Errorf("reset for %s", e.Reason)
 	}

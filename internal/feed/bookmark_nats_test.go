@@ -15,11 +15,8 @@ func TestBookmarkWaitsForTheReset(t *testing.T) {
 	t.Parallel()
 	for name, upset := range map[string]func(*testing.T, *lab) error{
 		"purged": func(t *testing.T, l *lab) error {
-			s, err := l.js.Stream(t.Context(), "KV_b")
-			if err != nil {
-				return err
-			}
-			return s.Purge(t.Context(), jetstream.WithPurgeSubject("$KV.b.a"))
+			l.purgeKey(t, "a")
+			return nil
 		},
 		"created again": func(t *testing.T, l *lab) error {
 			if err := l.js.DeleteKeyValue(t.Context(), "b"); err != nil {

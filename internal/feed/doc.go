@@ -244,6 +244,7 @@
 //	batch.go                how much of the log one poll looks at
 //
 // X_test.go tests what X.go decides, and X_nats_test.go what comes of it with real servers, for
-// which lab_test.go has the tools. interleave_test.go is TestInterleavings, with its model of a
-// stream, of readings and of clients. seam_test.go is its counterpart with a real server.
+// which lab_test.go and feedtest have the tools. interleave_test.go is TestInterleavings, with its
+// model of a stream, of readings and of clients. seam_test.go is its counterpart with a real
+// server.
 package feed

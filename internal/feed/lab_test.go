@@ -1,7 +1,6 @@
 package feed_test
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"testing"
@@ -9,9 +8,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/rs/zerolog"
 
 	"kvgateway/internal/feed"
+	"kvgateway/internal/feed/feedtest"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
@@ -46,22 +45,7 @@ func newLabWith(
 	t *testing.T, server *natstest.Server, at kvclient.Options, options feed.Options,
 ) *lab {
 	t.Helper()
-	options.Logger = zerolog.Nop()
-	at.Name, at.Logger = "test", options.Logger
-	client, err := kvclient.Connect(at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	hub := feed.NewHub(client, options)
-	t.Cleanup(func() {
-		hub.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		client.Close(ctx)
-	})
-	natstest.Eventually(t, patience, "the client is ready", func() bool {
-		return client.Ready(t.Context()) == nil
-	})
+	client, hub := feedtest.Start(t, at, options)
 	return &lab{server: server, client: client, hub: hub, js: server.JetStream(t)}
 }
 

@@ -25,13 +25,7 @@ func TestResumeAtTheRevisionOfAPurgeIsReset(t *testing.T) {
 	w.Close()
 	stays := l.watch(t, "b", feed.SubscribeOptions{})
 	stays.untilKind(feed.Synced)
-	stream, err := l.js.Stream(t.Context(), "KV_b")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := stream.Purge(t.Context(), jetstream.WithPurgeSubject("$KV.b.a")); err != nil {
-		t.Fatal(err)
-	}
+	l.purgeKey(t, "a")
 	stays.untilKind(feed.Reset)
 	w = l.watch(t, "b", feed.SubscribeOptions{Resume: &point, Stamp: stamp})
 	w.untilKind(feed.Reset)
@@ -75,13 +69,7 @@ func TestIDFromAfterAPurgeThatABackupUndoesIsReset(t *testing.T) {
 	other := newLabAt(t, l.server, l.server.URL(), feed.Options{})
 	w := other.watch(t, "b", feed.SubscribeOptions{})
 	w.untilKind(feed.Synced)
-	s, err := l.js.Stream(t.Context(), "KV_b")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Purge(t.Context(), jetstream.WithPurgeSubject("$KV.b.x")); err != nil {
-		t.Fatal(err)
-	}
+	l.purgeKey(t, "x")
 	stamp := w.untilKind(feed.Reset).Stamp
 	w.untilKind(feed.Synced)
 	point := w.untilExact(last)

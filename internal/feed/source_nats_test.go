@@ -10,9 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/rs/zerolog"
 
 	"kvgateway/internal/feed"
+	"kvgateway/internal/feed/feedtest"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -46,25 +46,14 @@ func TestWatchSurvivesLeaderChanges(t *testing.T) {
 	}
 	t.Parallel()
 	nodes := natstest.StartCluster(t)
-	client, err := kvclient.Connect(kvclient.Options{
-		URL: nodes.URL(), Name: "test", Logger: zerolog.Nop(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	hub := feed.NewHub(client, feed.Options{Logger: zerolog.Nop()})
-	t.Cleanup(func() {
-		hub.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		client.Close(ctx)
-	})
+	client, hub := feedtest.Start(t, kvclient.Options{URL: nodes.URL()}, feed.Options{})
 	l := &lab{client: client, hub: hub, js: nodes.JetStream(t)}
 	var kv jetstream.KeyValue
 	natstest.Eventually(t, patience, "a replicated bucket", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		config := jetstream.KeyValueConfig{Bucket: "b", Replicas: 3, History: 5}
+		var err error
 		kv, err = l.js.CreateKeyValue(ctx, config)
 		return err == nil
 	})

@@ -2,14 +2,13 @@ package sse
 
 import (
 	"bytes"
-	"context"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/rs/zerolog"
 
 	"kvgateway/internal/feed"
+	"kvgateway/internal/feed/feedtest"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
@@ -22,19 +21,7 @@ import (
 func TestATurnTellsWhatCameSinceTheLast(t *testing.T) {
 	const patience = 20 * time.Second
 	server := natstest.Start(t, natstest.Options{})
-	client, err := kvclient.Connect(kvclient.Options{
-		URL: server.URL(), Name: "test", Logger: zerolog.Nop(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	hub := feed.NewHub(client, feed.Options{Logger: zerolog.Nop()})
-	t.Cleanup(func() {
-		hub.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		client.Close(ctx)
-	})
+	_, hub := feedtest.Start(t, kvclient.Options{URL: server.URL()}, feed.Options{})
 	native, err := server.JetStream(t).
 		CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b"})
 	if err != nil {
