@@ -84,7 +84,9 @@ type Spec struct {
 	Lease time.Duration
 	// Drains says that the holds of a bound with a lease do not end each at a time of its own. What
 	// is held is given back bit by bit, the oldest first, the limit in one lease. So after a burst
-	// claims are granted at a steady pace. Up to twice the limit can be granted within a lease.
+	// claims are granted at a steady pace. A claim is granted as soon as the bound is not full, and
+	// what it has beyond the limit delays those after it. The owner that holds least comes first,
+	// so such a bound has no shares and no reserve.
 	Drains bool
 }
 
@@ -105,7 +107,7 @@ type Bound struct {
 	mu sync.Mutex
 	// used is the sum of all holds, those being evicted included.
 	used sum
-	// owners has what each owner holds. It is nil without PerOwner.
+	// owners has what each owner holds. It is nil without PerOwner and Drains.
 	owners map[string]sum
 	// parts has what each part of an owner holds. It is nil without PerPart.
 	parts map[string]int64

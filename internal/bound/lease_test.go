@@ -100,39 +100,71 @@ func TestLeasesThatAreOverAreForgotten(t *testing.T) {
 	})
 }
 
+// draining returns a bound of 1,000 that drains within a second.
+func draining() *bound.Bound {
+	return newBound(func(s *bound.Spec) {
+		s.Limit, s.PerOwner, s.Lease, s.Wait, s.Drains = 1000, 0, time.Second, time.Minute, true
+	})
+}
+
 // A bound that drains grants a burst, and then goes on at a steady pace. A hold that is released
 // before it has drained gives back what is left of it.
 func TestDrainingBoundGrantsAtASteadyPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const limit, perLease = 1000, 4
-		b, began := newBound(func(s *bound.Spec) {
-			s.Limit, s.Lease, s.Wait, s.Drains = limit, time.Second, time.Minute, true
-		}), time.Now()
+		b, began := draining(), time.Now()
 		took := func() time.Duration { return time.Since(began).Round(5 * time.Millisecond) }
-		for range perLease { // the burst
-			take(t, b, "a", limit/perLease)
-		}
-		if took() != 0 {
-			t.Errorf("the burst took %v", took())
-		}
-		for i := range 6 {
-			take(t, b, "a", limit/perLease)
-			if want := time.Duration(i+1) * time.Second / perLease; took() != want {
-				t.Errorf("claim %d after the burst was granted after %v, want %v", i, took(), want)
+		for i := range 10 {
+			take(t, b, "a", 250)
+			// The fifth makes the bound more than full.
+			want := time.Duration(max(0, i-4)) * time.Second / 4
+			if took() != want {
+				t.Errorf("claim %d was granted after %v, want %v", i, took(), want)
 			}
 		}
-		time.Sleep(time.Second / 2)
-		if used := b.Used(); used != limit/2 {
-			t.Errorf("%d are held after half of a lease, want %d", used, limit/2)
-		}
 		time.Sleep(time.Minute) // a long rest allows no larger burst
-		h := take(t, b, "a", limit)
-		if used := b.Used(); used != limit {
-			t.Errorf("%d are held after a burst, want %d", used, limit)
+		h := take(t, b, "a", 1000)
+		if used := b.Used(); used != 1000 {
+			t.Errorf("%d are held after a burst, want 1000", used)
 		}
 		time.Sleep(time.Second / 4)
+		if used := b.Used(); used != 750 {
+			t.Errorf("%d are held after a quarter of a lease, want 750", used)
+		}
 		if h.Release(); b.Used() != 0 {
 			t.Errorf("%d are held after a release", b.Used())
 		}
+	})
+}
+
+// In a bound that drains, a large claim does not starve behind small ones, and the owner that holds
+// least comes first.
+func TestDrainingBoundServesTheOwnerThatHoldsLeast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := draining()
+		stop := make(chan struct{})
+		var flood sync.WaitGroup
+		for range 8 {
+			flood.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+						take(t, b, "a", 100)
+					}
+				}
+			})
+		}
+		time.Sleep(5 * time.Second)
+		for _, size := range []int64{1, 500, 2000, 500} {
+			began := time.Now()
+			take(t, b, "b", size)
+			// What was granted last may exceed the limit by a claim of a, and by one of b before.
+			if took := time.Since(began); took > 2100*time.Millisecond {
+				t.Errorf("a claim of %d was granted after %v", size, took)
+			}
+		}
+		close(stop)
+		flood.Wait()
 	})
 }

@@ -2,6 +2,7 @@ package bound
 
 import (
 	"context"
+	"math"
 	"time"
 )
 
@@ -91,8 +92,7 @@ func (b *Bound) await(ctx context.Context, c *claim) error {
 	if refused != nil {
 		return refused
 	}
-	if b.spec.Lease <= 0 { // a claim for a turn does not pause one
-		turn := TurnOf(ctx)
+	if turn := TurnOf(ctx); turn.waitsFor(b) {
 		turn.Pause()
 		defer turn.Resume()
 	}
@@ -177,8 +177,27 @@ const maxHoldUp = lookEvery
 // beyond the share of its owner holds up its own line only. Claims for which the reserve has room
 // are not held up by the larger ones. b.mu must be held.
 func (b *Bound) grantWaiting() {
+	if b.spec.Drains {
+		b.grantToLeast()
+		return
+	}
 	b.grantFrom(&b.small, func(c *claim) bool { return b.fitsReserve(c.from(), c.to()) })
 	b.grantFrom(&b.waiting, func(*claim) bool { return true })
+}
+
+// grantToLeast grants claims while there is room, each time one of the owner that holds least. Of
+// equal ones the line comes first that was served longest ago. b.mu must be held.
+func (b *Bound) grantToLeast() {
+	for b.waiting.length > 0 && b.missing(0, 0, 0) <= 0 {
+		least, held := (*line)(nil), int64(math.MaxInt64)
+		for l := b.waiting.rotation.next; l != &b.waiting.rotation; l = l.next {
+			if n := b.owners[whole(l.owner)].all; n < held {
+				least, held = l, n
+			}
+		}
+		b.waiting.moveToEnd(least)
+		b.grant(least.end.next.claim)
+	}
 }
 
 // grantFrom grants the claims of one of the bound's queues, one of each line in turn, until it

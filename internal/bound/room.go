@@ -48,7 +48,7 @@ func (b *Bound) fitsReserve(from, to int64) bool {
 
 // clamp returns the size of a claim, reduced to what can be granted at all.
 func (b *Bound) clamp(owner string, size int64) int64 {
-	if b.owners != nil && whole(owner) != "" {
+	if b.spec.PerOwner > 0 && whole(owner) != "" {
 		size = min(size, b.spec.PerOwner)
 		if !b.isSmall(size) {
 			size = min(size, b.spec.PerOwner-b.ownReserve())
@@ -73,6 +73,9 @@ func (b *Bound) ownReserve() int64 { return b.spec.Reserve * b.spec.PerOwner / b
 // it is 0 or less if there is room. What is saved for claims counts as held, except for saved,
 // which is saved for the claim of this hold. b.mu must be held.
 func (b *Bound) missing(from, to, saved int64) int64 {
+	if b.spec.Drains { // it has room as long as it is not full
+		return b.used.all - b.spec.Limit + 1
+	}
 	after := b.used.resized(from, to, b.isSmall(from), b.isSmall(to))
 	after.all += b.saved - saved
 	return after.excess(b.spec.Limit, b.spec.Reserve, b.isSmall(to))
@@ -82,7 +85,7 @@ func (b *Bound) missing(from, to, saved int64) int64 {
 // before. b.mu must be held.
 func (b *Bound) missingShare(owner string, from, to int64) int64 {
 	owner = whole(owner)
-	if b.owners == nil || owner == "" {
+	if b.spec.PerOwner == 0 || owner == "" {
 		return 0
 	}
 	after := b.owners[owner].resized(from, to, b.isSmall(from), b.isSmall(to))

@@ -39,7 +39,7 @@ func (s *Set) New(spec Spec) *Bound {
 	b := &Bound{spec: spec, insistedBy: make(map[string]int64)}
 	b.waiting.init()
 	b.small.init()
-	if spec.PerOwner > 0 {
+	if spec.PerOwner > 0 || spec.Drains {
 		b.owners = make(map[string]sum)
 	}
 	if spec.PerPart > 0 {

@@ -86,6 +86,9 @@ func (t *Turn) Pause() {
 	t.hold.Release()
 }
 
+// waitsFor reports whether a claim in a bound is a wait of the request, and not one for its turn.
+func (t *Turn) waitsFor(b *Bound) bool { return t != nil && t.bound != b }
+
 // Resume takes a place again, once the request waits for nothing any more. It does not wait for a
 // place, since the request may hold what others wait for. Requests that begin wait longer instead.
 func (t *Turn) Resume() {
