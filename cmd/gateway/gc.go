@@ -57,11 +57,32 @@ func afterEachCollection(ctx context.Context, do func()) {
 	again(struct{}{})
 }
 
-// watchMemory returns a function that reports whether the last collection has found more than
-// limit() bytes in use. The limit is asked for after each collection until ctx ends.
-func watchMemory(ctx context.Context, limit func() uint64) (isShort func() bool) {
+// watchMemory returns a function that reports whether the last collection has found more in use
+// than limit bytes beside what was in use at the start, such as the keys of a large store, and
+// beside what stored returns, for buckets in memory. It looks after each collection until ctx ends.
+func watchMemory(ctx context.Context, limit int64, stored func() int64) (isShort func() bool) {
+	if liveHeap() > heapFloor {
+		runtime.GC() // what the last collection has found may be half of it
+	}
+	atStart := int64(liveHeap())
 	var short atomic.Bool
-	afterEachCollection(ctx, func() { short.Store(liveHeap() > limit()) })
+	collected := make(chan struct{}, 1)
+	afterEachCollection(ctx, func() { // it must not wait for anything
+		select {
+		case collected <- struct{}{}:
+		default:
+		}
+	})
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-collected:
+				short.Store(int64(liveHeap())-atStart-stored() > limit)
+			}
+		}
+	}()
 	return short.Load
 }
 

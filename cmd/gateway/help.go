@@ -59,9 +59,10 @@ var helpTexts = map[string]string{
 		"flag only once.",
 	"embedded-listen": "Address at which native NATS clients can connect, for example " +
 		"127.0.0.1:4222. There is no such listener unless an address is given.",
-	"slow-writes-above": "While the process has more memory in use than this (default " +
-		"${default}), beside the buckets whose storage is memory, writes to the embedded NATS " +
-		"are slowed to 5 MiB a second, since it keeps in memory what was written and is read.",
+	"slow-writes-above": "While the process has so much more memory in use than at its start " +
+		"(default ${default}), beside the buckets whose storage is memory, writes to the " +
+		"embedded NATS are slowed to 5 MiB a second, since it keeps in memory what was written " +
+		"and is read. Raise it for many streams or large feeds.",
 	"memory-for-buckets": "How much the buckets whose storage is memory may hold in all (default " +
 		"${default}). Writes beyond it are refused.",
 

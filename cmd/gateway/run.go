@@ -64,8 +64,8 @@ func serve(
 	natsOptions := c.natsOptions(embedded, log)
 	natsOptions.Bounds = bounds
 	if embedded != nil {
-		natsOptions.MemoryIsShort = watchMemory(ctx, func() uint64 {
-			return uint64(c.SlowWritesAbove) + embedded.MemoryBytes()
+		natsOptions.MemoryIsShort = watchMemory(ctx, int64(c.SlowWritesAbove), func() int64 {
+			return int64(embedded.MemoryBytes())
 		})
 	}
 	client, err := kvclient.Connect(natsOptions)

@@ -146,7 +146,7 @@ func Connect(opts Options) (*Client, error) {
 		c.timeout = 5 * time.Second
 	}
 	c.limits = newLimits(opts.Bounds, c.timeout)
-	c.pace = newWritePace(opts.Bounds, opts.MemoryIsShort, c.timeout/5*4)
+	c.pace = newWritePace(opts.Bounds, opts.MemoryIsShort, c.timeout/5*4, c.noWaits)
 	c.lanes = newLanes(opts.Bounds, c.timeout)
 	c.makeLinks(&opts, natsOptions)
 	links := c.links()

@@ -201,15 +201,25 @@ func (p *plan) commit(ctx context.Context) (kv.Transacted, error) {
 // send sends the batch once. It uses the connection for bulk, since 16 MB would hold up the writes
 // of single keys.
 func (p *plan) send(ctx context.Context, id string) (kv.Transacted, error) {
-	b := p.bucket
 	messages := p.messages(id, p.expected)
 	size := 0
 	for _, msg := range messages {
 		size += messageSize(msg)
 	}
-	if err := b.client.pace.admit(ctx, size); err != nil {
+	charge, err := p.bucket.client.pace.admit(ctx, size)
+	if err != nil {
 		return kv.Transacted{}, err
 	}
+	done, err := p.sendAdmitted(ctx, id, messages)
+	charge.settle(err)
+	return done, err
+}
+
+// sendAdmitted is send for messages that the pace of writes has admitted.
+func (p *plan) sendAdmitted(
+	ctx context.Context, id string, messages []*nats.Msg,
+) (kv.Transacted, error) {
+	b := p.bucket
 	reply, index, err := b.client.bulk.Batch(ctx, messages)
 	if errors.Is(err, nats.ErrMaxPayload) {
 		return kv.Transacted{}, &kv.StepError{

@@ -43,6 +43,8 @@ type Imported struct {
 // Put and Barrier are for one goroutine. The functions that they are given to settle are called by
 // another goroutine, in that order.
 type Import struct {
+	// ctx has the owner of what the import claims. It does not end.
+	ctx context.Context
 	// options say how the entries are imported.
 	options ImportOptions
 	// pipeline publishes the entries.
@@ -63,7 +65,13 @@ func (b *Bucket) Import(ctx context.Context, options ImportOptions) (*Import, er
 	if err != nil {
 		return nil, err
 	}
-	return &Import{options: options, pipeline: p, bucket: p.bucket.overWrites(), rules: rules}, nil
+	return &Import{
+		ctx:      context.WithoutCancel(ctx),
+		options:  options,
+		pipeline: p,
+		bucket:   p.bucket.overWrites(),
+		rules:    rules,
+	}, nil
 }
 
 // Put stores an entry, as soon as there is room for one more whose outcome is open. Settle is given
@@ -87,7 +95,7 @@ func (i *Import) Put(e ImportEntry, settle func(Imported, error) error) error {
 	}
 	msg := e.message(b)
 	if err == nil && i.rules.exempts {
-		err = b.replaceNever(context.Background(), e.Key, msg)
+		err = b.replaceNever(i.ctx, e.Key, msg)
 	}
 	if i.options.Create {
 		expectRevision(msg, 0)
@@ -103,7 +111,10 @@ func (i *Import) Put(e ImportEntry, settle func(Imported, error) error) error {
 		if _, ok := errors.AsType[*mismatchError](err); ok {
 			var written Written
 			// There is something: a value, or a marker.
-			written, err = b.putIf(context.Background(), e.Key, msg, ifAbsent)
+			err = b.client.pace.insist(i.ctx, func() (err error) {
+				written, err = b.putIf(i.ctx, e.Key, msg, ifAbsent)
+				return err
+			})
 			rev = written.Revision
 		}
 		if stopped := settle(Imported{Revision: rev, Prolonged: prolonged}, err); stopped != nil {

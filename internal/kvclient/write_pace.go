@@ -3,23 +3,25 @@ package kvclient
 import (
 	"context"
 	"errors"
-	"sync/atomic"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 )
 
 const (
-	// pacedBurst is how many bytes may be sent to be stored at once while memory is short; the
-	// largest transaction fits. In each pacedLease as many may be sent again.
+	// pacedBurst is how many bytes may be sent to be stored at once while memory is short. In each
+	// pacedLease as many may be sent again.
 	pacedBurst = 20 << 20
 	// pacedLease makes the pace 5 MiB a second.
 	pacedLease = 4 * time.Second
-	// pacedChunk is the least that is claimed for writes at once. Smaller writes count together,
-	// so that a flood of them does not have a hold for each.
-	pacedChunk = 64 << 10
+	// pacedLeast is what a write counts for at least, so that the writes of a burst are not many.
+	pacedLeast = 1 << 10
+	// pacedPiece is the most that is claimed at once. Others wait no longer than 50 ms behind it.
+	pacedPiece = 256 << 10
 	// refusedPause is the time between two attempts of work that waits on when it is refused.
 	refusedPause = 100 * time.Millisecond
 )
@@ -33,29 +35,29 @@ const (
 type writePace struct {
 	// short reports whether memory is short.
 	short func() bool
-	// bound has a hold for each large write and for each [pacedChunk] of small ones.
+	// ended is closed when nothing is to wait any more.
+	ended <-chan struct{}
+	// bound has the holds of writes, which drain.
 	bound *bound.Bound
-	// small is the sum of all small writes that were paced since the start, in bytes.
-	small atomic.Int64
 }
 
 // newWritePace makes the pace for while memory is short; nil if short is nil. A claim waits at most
-// for wait.
-func newWritePace(set *bound.Set, short func() bool, wait time.Duration) *writePace {
+// for wait, and work that waits on does so until ended is closed.
+func newWritePace(
+	set *bound.Set, short func() bool, wait time.Duration, ended <-chan struct{},
+) *writePace {
 	if short == nil {
 		return nil
 	}
-	return &writePace{short: short, bound: set.New(bound.Spec{
+	return &writePace{short: short, ended: ended, bound: set.New(bound.Spec{
 		Name: "written-bytes",
 		Of: "bytes that are written through the gateway to the embedded NATS, which keeps them " +
 			"in memory for a while, while the process has much memory in use; this much may be " +
 			"written at once, and a quarter of it in each second from then on",
-		Unit:    bound.Bytes,
-		Limit:   pacedBurst,
-		Reserve: pacedBurst / 8,
-		Small:   pacedChunk,
-		AtLimit: "writes wait, clients taking turns; what has waited for four fifths of the " +
-			"timeout is refused with 503; imports go on waiting",
+		Unit:  bound.Bytes,
+		Limit: pacedBurst,
+		AtLimit: "writes wait, and the client comes first that has written least of late; what " +
+			"has waited for four fifths of the timeout is refused with 503; imports go on waiting",
 		Setting:    "--slow-writes-above",
 		Wait:       wait,
 		Queue:      maxWaiters,
@@ -65,36 +67,57 @@ func newWritePace(set *bound.Set, short func() bool, wait time.Duration) *writeP
 	})}
 }
 
+// A charge is what writes hold of the pace. It drains by itself.
+type charge []*bound.Hold
+
+// refund gives the charge back, for what was certainly not stored.
+func (c charge) refund() {
+	for _, hold := range c {
+		hold.Release()
+	}
+}
+
+// settle is refund if a write has failed with this error, and was certainly not stored.
+func (c charge) settle(err error) {
+	if err != nil && !errors.Is(err, kv.ErrOutcomeUnknown) {
+		c.refund()
+	}
+}
+
 // admit waits until a write of size bytes, headers included, may be sent for the context's owner.
 // It returns a *[bound.FullError] if there is no room in time, and the context's error if it ends
 // first; nothing was sent then.
-func (w *writePace) admit(ctx context.Context, size int) error {
+func (w *writePace) admit(ctx context.Context, size int) (charge, error) {
 	if w == nil || !w.short() {
-		return nil
+		return nil, nil
 	}
-	claim := int64(size)
-	if claim < pacedChunk {
-		sum := w.small.Add(claim)
-		if sum/pacedChunk == (sum-claim)/pacedChunk {
-			return nil
+	var c charge
+	for left := max(size, pacedLeast); left > 0; left -= pacedPiece {
+		hold := new(bound.Hold)
+		err := w.bound.Take(ctx, hold, bound.OwnerOf(ctx), int64(min(left, pacedPiece)), nil)
+		if err != nil {
+			c.refund()
+			return nil, err
 		}
-		claim = pacedChunk
+		c = append(c, hold)
 	}
-	hold := new(bound.Hold) // It is never released, but it drains.
-	return w.bound.Take(ctx, hold, bound.OwnerOf(ctx), claim, nil)
+	return c, nil
 }
 
-// await is admit for work that is better late than refused, such as the next line of an import. It
-// returns the context's error only.
-func (w *writePace) await(ctx context.Context, size int) error {
+// insist does what is better late than refused, such as the next line of an import, until it is
+// not refused by a bound. It returns the context's error, or [kv.ErrUnavailable] when the gateway
+// ends.
+func (w *writePace) insist(ctx context.Context, do func() error) error {
 	for {
-		err := w.admit(ctx, size)
-		if _, full := errors.AsType[*bound.FullError](err); !full {
+		err := do()
+		if _, full := errors.AsType[*bound.FullError](err); !full || w == nil {
 			return err
 		}
 		select { // a queue that is full refuses at once
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-w.ended:
+			return fmt.Errorf("%w: the gateway is being stopped: %w", kv.ErrUnavailable, err)
 		case <-time.After(refusedPause):
 		}
 	}

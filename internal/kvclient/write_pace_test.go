@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -94,5 +95,37 @@ func TestSmallWritesCountTogether(t *testing.T) {
 	})
 	if most.Load() == 0 {
 		t.Error("a flood of values of 32 KiB is not counted")
+	}
+}
+
+// What was certainly not stored takes nothing of the pace.
+func TestRefusedWritesTakeNothingOfThePace(t *testing.T) {
+	t.Parallel()
+	c, set := short(t)
+	b, value := shop(t, c, nil), strings.Repeat("v", 1<<20-500)
+	put(t, b, "k", "v")
+	for range 30 { // more than a burst
+		_, err := b.Put(t.Context(), kvclient.Write{
+			Key: key(t, "k"), Value: []byte(value), Precondition: ifAbsent,
+		})
+		if _, ok := errors.AsType[*kv.RevisionMismatchError](err); !ok {
+			t.Fatalf("put of a key that exists: %v", err)
+		}
+	}
+	in, err := b.Import(t.Context(), kvclient.ImportOptions{Create: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 30 {
+		entry := kvclient.ImportEntry{Write: kvclient.Write{Key: key(t, "k"), Value: []byte(value)}}
+		if err := in.Put(entry, func(kvclient.Imported, error) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := in.Close(); err != nil {
+		t.Error(err)
+	}
+	if used := set.Find("written-bytes").Used(); used > 4<<20 {
+		t.Errorf("%d bytes count that were not stored", used)
 	}
 }

@@ -117,6 +117,8 @@ type flight struct {
 	sent time.Time
 	// hold is what the message holds of the pipeline's bytes.
 	hold bound.Hold
+	// charge is what the message holds of the pace of writes.
+	charge charge
 	// err is why the message was not sent; nil if it was.
 	err error
 	// settle is called once, with what became of the message.
@@ -154,7 +156,9 @@ func (b *Bucket) openPipeline(ctx context.Context) (opened *pipeline, err error)
 		defer p.admitNone()
 		defer subscription.Unsubscribe()
 		for f := range p.queue {
-			if err := f.settle(p.outcome(f)); err != nil {
+			revision, err := p.outcome(f)
+			f.charge.settle(err)
+			if err := f.settle(revision, err); err != nil {
 				p.stop(err)
 			}
 			p.release(f)
@@ -169,10 +173,16 @@ func (b *Bucket) openPipeline(ctx context.Context) (opened *pipeline, err error)
 func (p *pipeline) send(msg *nats.Msg, settle func(kv.Revision, error) error) error {
 	f := &flight{msg: msg, settle: settle}
 	size := messageSize(msg)
-	if err := p.bucket.client.pace.await(p.admits, size); err != nil {
+	pace := p.bucket.client.pace
+	err := pace.insist(p.admits, func() (err error) {
+		f.charge, err = pace.admit(p.admits, size)
+		return err
+	})
+	if err != nil {
 		return p.stopped(err)
 	}
 	if err := p.admit(f, size); err != nil {
+		f.charge.refund()
 		return err
 	}
 	p.mu.Lock()
@@ -332,7 +342,7 @@ func (p *pipeline) resend(f *flight) (kv.Revision, error) {
 		return 0, fmt.Errorf("%w: nobody took it, and a later write of the key is under way",
 			kv.ErrUnavailable)
 	}
-	position, err := p.bucket.overWrites().publish(context.Background(), f.msg)
+	position, err := p.bucket.overWrites().publishAdmitted(context.Background(), f.msg)
 	return position.Revision, err
 }
 

@@ -17,9 +17,17 @@ import (
 // certainly not stored, and is sent again. So is a write that a replicated stream is about to store
 // already (10158), to learn what becomes of that.
 func (b *Bucket) publish(ctx context.Context, msg *nats.Msg) (kv.Position, error) {
-	if err := b.client.pace.admit(ctx, messageSize(msg)); err != nil {
+	charge, err := b.client.pace.admit(ctx, messageSize(msg))
+	if err != nil {
 		return kv.Position{}, err
 	}
+	position, err := b.publishAdmitted(ctx, msg)
+	charge.settle(err)
+	return position, err
+}
+
+// publishAdmitted is publish for a message that the pace of writes has admitted.
+func (b *Bucket) publishAdmitted(ctx context.Context, msg *nats.Msg) (kv.Position, error) {
 	for try := 0; ; try++ {
 		position, err := b.publishOnce(ctx, msg)
 		if try == unservedTries-1 || !errors.Is(err, errUnderWay) {
