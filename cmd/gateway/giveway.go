@@ -186,7 +186,7 @@ func (l *connections) noteState(conn net.Conn, state http.ConnState) {
 func (l *connections) refuse(c *net.TCPConn) {
 	_ = c.SetDeadline(time.Now().Add(refusalTimeout))
 	hold := new(bound.Hold)
-	if l.refusals.Take(context.Background(), hold, "", 1, nil) != nil {
+	if l.refusals.TakeFor(context.Background(), hold, 1) != nil {
 		_, _ = c.Write(l.refusal) // it fits into the socket's buffer
 		c.Close()
 		return

@@ -220,6 +220,12 @@ func (b *Bound) Take(ctx context.Context, h *Hold, owner string, size int64, evi
 	return b.await(ctx, b.newClaim(h, size))
 }
 
+// TakeFor is a [Bound.Take] for the owner of the context, of a hold that cannot be evicted. It is
+// the way to take what a request needs; see [WithOwner].
+func (b *Bound) TakeFor(ctx context.Context, h *Hold, size int64) error {
+	return b.Take(ctx, h, OwnerOf(ctx), size, nil)
+}
+
 // Try is a [Bound.Take] that does not wait. It reports whether there was room. If there was none,
 // that does not count as a refusal.
 func (b *Bound) Try(h *Hold, owner string, size int64, evict func()) bool {

@@ -11,7 +11,8 @@
 //
 // # Words
 //
-//   - A claim asks for room in a bound: [Bound.Take], [Bound.Try], [Bound.Insist], [Hold.Extend].
+//   - A claim asks for room in a bound: [Bound.TakeFor], or what it is made of, [Bound.Take];
+//     [Bound.Try], [Bound.Insist], [Hold.Extend].
 //   - A hold is what a granted claim has, until it is released.
 //   - An owner is the client for which something is claimed, usually its address, or what the spec
 //     says (Spec.OwnerIs). It may hold a share of the bound only. A part of an owner, such as one
@@ -94,7 +95,7 @@
 // # Files
 //
 //	set.go    makes bounds, and lists them; table.go formats the list for docs/bounds.md
-//	bound.go  the spec and the state of a bound; Take and Try
+//	bound.go  the spec and the state of a bound; TakeFor, Take and Try
 //	queue.go  claims, how they wait, and how they are granted
 //	line.go   the queues of claims that wait, with a line for each owner
 //	room.go   whether a hold fits into the bound, the share of its owner and the reserve

@@ -56,7 +56,7 @@ func (s *Server) admit(x *exchange) error {
 		}
 	}
 	if size += len(x.request.RequestURI); size > UncountedHeadBytes {
-		return x.take(s.largeHeads, &x.largeHead, int64(size))
+		return s.largeHeads.TakeFor(x.context(), &x.largeHead, int64(size))
 	}
 	return nil
 }

@@ -49,9 +49,8 @@ type requestBody struct {
 	bounds *bodyBounds
 	// controller sets the read deadline.
 	controller *http.ResponseController
-	// request is the request that the body belongs to.
-	request *http.Request
-	// context is that of the request. evict cancels it, which ends a wait for memory.
+	// context is that of the request, with the owner of what the body takes. evict cancels it,
+	// which ends a wait for memory.
 	context context.Context
 	// disarmAlways reports whether the read deadline must be lifted after each Read, since a
 	// deadline that passes while nobody reads would end the body. It would over HTTP/2.
@@ -110,7 +109,6 @@ func (bounds *bodyBounds) open(w http.ResponseWriter, r *http.Request) *requestB
 		in:           r.Body,
 		bounds:       bounds,
 		controller:   http.NewResponseController(w),
-		request:      r,
 		context:      r.Context(),
 		disarmAlways: r.ProtoMajor == 2,
 		credit:       bounds.grace.Duration(),
@@ -254,7 +252,7 @@ func (b *requestBody) take(of *bound.Bound, hold *bound.Hold, size int64) error 
 	if hold.Size() > 0 {
 		err = hold.Extend(b.context, size)
 	} else {
-		err = of.Take(b.context, hold, ownerOf(b.request), size, b.evict)
+		err = of.Take(b.context, hold, bound.OwnerOf(b.context), size, b.evict)
 	}
 	switch {
 	case b.wasEvicted():

@@ -24,7 +24,7 @@ func (s *Server) listBuckets(x *exchange) error {
 		return err
 	}
 	var place bound.Hold
-	if err := x.take(s.bucketPlaces, &place, 1); err != nil {
+	if err := s.bucketPlaces.TakeFor(x.context(), &place, 1); err != nil {
 		return err
 	}
 	defer place.Release()
@@ -189,7 +189,7 @@ func (s *Server) readConfig(x *exchange, config *kv.BucketConfig, place *bound.H
 	if err != nil || body == nil {
 		return err
 	}
-	if err := x.take(s.bucketPlaces, place, 1); err != nil {
+	if err := s.bucketPlaces.TakeFor(x.context(), place, 1); err != nil {
 		return err
 	}
 	if err := x.contract.body(body); err != nil {
@@ -220,7 +220,7 @@ func (s *Server) patchBucket(x *exchange) error {
 			Detail: "The body is empty. Send a JSON object with the fields to change."}
 	}
 	var place bound.Hold
-	if err := x.take(s.bucketPlaces, &place, 1); err != nil {
+	if err := s.bucketPlaces.TakeFor(x.context(), &place, 1); err != nil {
 		return err
 	}
 	defer place.Release()

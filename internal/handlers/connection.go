@@ -62,15 +62,16 @@ func (c *connection) flooded() {
 	c.conn.Close()
 }
 
-// ConnContext is for the field of that name of http.Server. Without it the bounds of HTTP/2
-// connections do not hold, and requests over HTTP/2 are bounded by the address of their client
-// only. If the connection has methods HeadDone() and OnStep(*func()), it learns of its requests
-// over HTTP/1.1, and its steps show that the client takes its answer. Otherwise only the end of
-// each part shows that.
+// ConnContext is for the field of that name of http.Server. It sets the owner of what the requests
+// of a connection take of bounds. Without it clients have no shares, and the bounds of HTTP/2
+// connections do not hold. If the connection has methods HeadDone() and OnStep(*func()), it learns
+// of its requests over HTTP/1.1, and its steps show that the client takes its answer. Otherwise
+// only the end of each part shows that.
 func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	name := strconv.FormatUint(lastConnection.Add(1), 36)
 	c := &connection{name: name, conn: conn}
 	c.stepped, _ = conn.(steppedConn)
+	ctx = bound.WithOwner(ctx, OwnerOf(conn.RemoteAddr().String()))
 	return context.WithValue(ctx, connectionKey{}, c)
 }
 
@@ -84,11 +85,11 @@ func connectionOf(r *http.Request) *connection {
 // of which each connection of an address has a part. If the connection is not known, the address is
 // the owner.
 func connectionPartOf(r *http.Request) string {
-	c := connectionOf(r)
-	if c == nil {
-		return ownerOf(r)
+	owner := bound.OwnerOf(r.Context())
+	if c := connectionOf(r); c != nil {
+		return bound.Part(owner, c.name)
 	}
-	return bound.Part(ownerOf(r), c.name)
+	return owner
 }
 
 // takeConnectionPlace waits for a place among the requests over HTTP/2 that are being answered, of
@@ -99,7 +100,8 @@ func (s *Server) takeConnectionPlace(x *exchange) error {
 	if x.request.ProtoMajor < 2 || c == nil {
 		return nil
 	}
-	return x.takePart(s.answerLimits.connectionRequests, &x.answeringPlace)
+	places, part := s.answerLimits.connectionRequests, connectionPartOf(x.request)
+	return places.Take(x.context(), &x.answeringPlace, part, 1, nil)
 }
 
 // connectionCloser returns a function that closes the connection of a request which shares its

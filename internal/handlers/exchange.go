@@ -20,8 +20,8 @@ import (
 //
 // Its methods stand where they are at home:
 //
-//	exchange    context, waitContext, owner, take, takePart; Unwrap, WriteHeader and Write, which
-//	            make it a response writer
+//	exchange    context, waitContext, owner; Unwrap, WriteHeader and Write, which make it a
+//	            response writer
 //	target      bucketName, key
 //	prefer      preferredWait
 //	body_read   refuseEncoding
@@ -179,17 +179,6 @@ func (x *exchange) waitContext() context.Context {
 	return x.context()
 }
 
-// owner returns who holds what the request takes of a bound.
-func (x *exchange) owner() string { return ownerOf(x.request) }
-
-// take takes size of a bound for the request, and waits for room as the bound says, but not longer
-// than the client does. It is the way to take what no other request can have instead; what can be
-// evicted is taken by the body ([requestBody.take]) and the delivery ([delivery.wait]).
-func (x *exchange) take(of *bound.Bound, hold *bound.Hold, size int64) error {
-	return of.Take(x.context(), hold, x.owner(), size, nil)
-}
-
-// takePart takes a place of a bound of which each connection of a client has a part.
-func (x *exchange) takePart(of *bound.Bound, hold *bound.Hold) error {
-	return of.Take(x.context(), hold, connectionPartOf(x.request), 1, nil)
-}
+// owner returns who holds what the request takes of a bound. It is the owner of the context, which
+// [ConnContext] has set.
+func (x *exchange) owner() string { return bound.OwnerOf(x.context()) }

@@ -72,7 +72,7 @@ func (s *Server) enterHTTP2(x *exchange) bool {
 	if x.request.ProtoMajor < 2 {
 		return true
 	}
-	err := x.take(s.http2Limits.open, &x.openPlace, 1)
+	err := s.http2Limits.open.TakeFor(x.context(), &x.openPlace, 1)
 	if err != nil {
 		s.refuseHTTP2(x, err)
 	}
@@ -89,8 +89,9 @@ func (s *Server) enterHTTP2(x *exchange) bool {
 // requests and takes no answers; see floodable.
 func (s *Server) refuseHTTP2(x *exchange, err error) {
 	var place bound.Hold
-	full, none := errors.AsType[*bound.FullError](x.takePart(s.http2Limits.refusals, &place))
-	if none {
+	part := connectionPartOf(x.request)
+	refused := s.http2Limits.refusals.Take(x.context(), &place, part, 1, nil)
+	if full, none := errors.AsType[*bound.FullError](refused); none {
 		if c := connectionOf(x.request); c != nil && full.OfPart {
 			c.flooded()
 		}

@@ -75,7 +75,7 @@ func (s *Server) deleteByFilter(
 ) (done kvclient.DeletedKeys, err error) {
 	if !deletion.DryRun {
 		var place bound.Hold
-		if err := x.take(s.bodies.imports, &place, 1); err != nil {
+		if err := s.bodies.imports.TakeFor(x.context(), &place, 1); err != nil {
 			return done, err
 		}
 		defer place.Release()

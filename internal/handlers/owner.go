@@ -1,27 +1,14 @@
 package handlers
 
-import (
-	"net/http"
-	"net/netip"
-
-	"kvgateway/internal/bound"
-)
+import "net/netip"
 
 // ipv6Site is the length in bits of the address prefix of one site (RFC 6177). A site can choose
 // the addresses below its prefix freely.
 const ipv6Site = 64
 
-// ownerOf returns who holds what a request takes of a bound: the address of the client, or of an
-// IPv6 address the prefix of its site. It is "" if the request did not come over the network.
-func ownerOf(r *http.Request) string {
-	if owner := bound.OwnerOf(r.Context()); owner != "" {
-		return owner
-	}
-	return OwnerOf(r.RemoteAddr)
-}
-
-// OwnerOf returns who owns what comes from a peer, such as a connection. address has the address
-// and port of the peer.
+// OwnerOf returns who owns what comes from a peer, such as a connection and what its requests take
+// of bounds: the address of the peer, or of an IPv6 address the prefix of its site. It is "" if the
+// peer has no such address. address has the address and port of the peer.
 func OwnerOf(address string) string {
 	peer, err := netip.ParseAddrPort(address)
 	if err != nil {

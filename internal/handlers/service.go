@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 )
@@ -29,7 +30,9 @@ func (s *Server) getReadiness(x *exchange) error {
 	if err := s.checkReady(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(x.context(), readinessTimeout)
+	// The probe asks for the gateway itself, whatever else its client has asked for.
+	own := bound.WithOwner(x.context(), "")
+	ctx, cancel := context.WithTimeout(own, readinessTimeout)
 	defer cancel()
 	if err := s.client.Ready(ctx); err != nil {
 		return kv.ErrUnavailable

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kvgateway/api"
+	"kvgateway/internal/bound"
 	"kvgateway/internal/natsd"
 )
 
@@ -44,6 +45,27 @@ func TestSilentServerIsNotReady(t *testing.T) {
 	g.get(t, "/healthz").is(t, 200)
 	g.wire.release()
 	eventually(t, "it is ready again", func() bool { return g.get(t, "/readyz").status == 200 })
+}
+
+// A probe waits in the gateway's own line, not behind what others at its address have asked for.
+func TestProbeWaitsInTheGatewaysOwnLine(t *testing.T) {
+	t.Parallel()
+	g, bounds := startBounded(t)
+	var all bound.Hold
+	reads := bounds.Find("nats-reads")
+	if err := reads.TakeFor(t.Context(), &all, reads.Limit()); err != nil {
+		t.Fatal(err)
+	}
+	statuses := make(chan int, 1)
+	go func() { statuses <- g.get(t, "/readyz").status }()
+	eventually(t, "the probe waits for room", func() bool { return reads.Waiting() > 0 })
+	if own := reads.WaitingOf(""); own != 1 {
+		t.Errorf("%d wait in the gateway's own line", own)
+	}
+	all.Release()
+	if status := <-statuses; status != 200 {
+		t.Errorf("answered %d", status)
+	}
 }
 
 // An embedded NATS that cannot store is not ready, although it answers.

@@ -90,9 +90,9 @@ func (s *Server) enterStreams(x *exchange, p *streamPlace, bytes int64) error {
 	if p.place.Size() > 0 {
 		return nil
 	}
-	err := x.take(s.streamPlaces, &p.place, 1)
+	err := s.streamPlaces.TakeFor(x.context(), &p.place, 1)
 	if err == nil && bytes > 0 {
-		if err = x.take(s.streamMemory, &p.memory, bytes); err != nil {
+		if err = s.streamMemory.TakeFor(x.context(), &p.memory, bytes); err != nil {
 			p.place.Release()
 		}
 	}
