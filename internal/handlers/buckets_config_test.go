@@ -250,6 +250,15 @@ func TestConfigurationsRefusedByTheServerAreExplained(t *testing.T) {
 	}
 }
 
+// manyMembers returns the members m0, m1, … of a JSON object, with empty strings.
+func manyMembers(n int) string {
+	members := make([]string, n)
+	for i := range members {
+		members[i] = fmt.Sprintf(`"m%d":""`, i)
+	}
+	return strings.Join(members, ",")
+}
+
 // A body is checked against the contract, and the problem names the place of the mistake.
 func TestMalformedConfigurationsAreRefusedWithTheirPlace(t *testing.T) {
 	t.Parallel()
@@ -282,6 +291,11 @@ func TestMalformedConfigurationsAreRefusedWithTheirPlace(t *testing.T) {
 		{`{"status":{}}`, "/status"}, {`{"bucket":"x"}`, "/bucket"},
 		{`[]`, ""}, {`"x"`, ""}, {`5`, ""}, {`null`, ""}, {`{`, ""}, {`{}}`, ""}, {`{} {}`, ""},
 		{`{"a"}`, ""}, {"\xff", ""}, {`{"description":"` + "\x01" + `"}`, ""},
+		{`{"history":5,"history":5}`, "/history"}, {`{"history":5,"h\u0069story":6}`, "/history"},
+		{`{"metadata":{"a":"1","a":"2"}}`, "/metadata/a"},
+		{`{"metadata":{` + manyMembers(100) + `,"m77":""}}`, "/metadata/m77"},
+		{`{"sources":[{"name":"a"},{"name":"b","name":"c"}]}`, "/sources/1/name"},
+		{`{"description":"\ud800"}`, "/description"}, {`{"history":01}`, "/history"},
 		{strings.Repeat("[", 20_000), ""}, {strings.Repeat(`{"mirror":`, 20_000), ""},
 	} {
 		for _, request := range configWrites {

@@ -1,16 +1,14 @@
 package handlers
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -127,20 +125,25 @@ func (c *contractChecks) names() string {
 	return strings.Join(names, ", ")
 }
 
+// maxNesting is how deep objects and lists may be nested in a body with a schema. It bounds the
+// work for a body that no schema allows.
+const maxNesting = 32
+
 // body checks a JSON body against the schema of the operation.
 func (c *contractChecks) body(body []byte) error {
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.UseNumber()
-	var document any
-	if err := decoder.Decode(&document); err != nil {
-		return problem.Error{Code: problem.InvalidBody,
-			Detail: "The body is not JSON: " + err.Error() + "."}
+	if !utf8.Valid(body) {
+		return refuseJSON("", "it is not UTF-8")
 	}
-	if _, err := decoder.Token(); err != io.EOF {
+	in := &jsonReader{text: body, refuse: refuseJSON}
+	document, err := in.document("", maxNesting)
+	if err != nil {
+		return err
+	}
+	if in.end() != nil {
 		return problem.Error{Code: problem.InvalidBody,
 			Detail: "The body has more than one JSON document."}
 	}
-	err := c.schema.VisitJSON(document, openapi3.VisitAsRequest())
+	err = c.schema.VisitJSON(document, openapi3.VisitAsRequest())
 	if schemaErr, ok := errors.AsType[*openapi3.SchemaError](err); ok {
 		return problem.OfBody(pointerOf(schemaErr),
 			schemaReason(schemaErr, schemaErr.Schema.Example))
@@ -150,6 +153,15 @@ func (c *contractChecks) body(body []byte) error {
 			Detail: "The body is not what the contract asks for: " + err.Error() + "."}
 	}
 	return nil
+}
+
+// refuseJSON is [problem.OfBody] for what a jsonReader refuses of a body with a schema.
+func refuseJSON(pointer, reason string) error {
+	if pointer == "" {
+		return problem.Error{Code: problem.InvalidBody,
+			Detail: "The body is not JSON: " + reason + "."}
+	}
+	return problem.OfBody(pointer, reason)
 }
 
 // pointerOf returns the JSON pointer (RFC 6901) to what a schema refuses. kin-openapi names an

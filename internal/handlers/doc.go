@@ -134,6 +134,9 @@
 // A transaction: parseTransaction reads the operations one by one, and is the only check of their
 // form. It finds members as imports do, with a jsonReader.
 //
+// Settings of a bucket: contractChecks.body reads them with a jsonReader, and checks them against
+// the schema of the contract. Then they are decoded, or kvclient applies them as a merge patch.
+//
 // A long poll: longPoll reads, and while the client has what was read, waits for the key's feed in
 // the place of a stream (enterPoll). It shares its reads with the long polls of all clients, but
 // does not wait for one in the queue of another client for longer than a moment (sharedReads).

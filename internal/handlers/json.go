@@ -13,7 +13,8 @@ import (
 
 // A jsonReader reads the objects and lists of a JSON text in one pass. It refuses members that are
 // given twice, says where something is wrong, and keeps nothing in memory but the text. It does not
-// check that values are JSON; who asks for one has to do that.
+// check that what value returns is JSON; who asks for that has to do it. document returns what a
+// whole text stands for.
 //
 // It is written by hand because of what encoding/json does: that goes through a text three times,
 // keeps the last of two members of the same name, and turns half of a surrogate pair into another
@@ -40,7 +41,7 @@ func (r *jsonReader) object(pointer string, member func(name, pointer string) er
 		return r.wrong(pointer, "an object begins with {")
 	}
 	var space [20]string
-	seen := space[:0]
+	seen, more := space[:0], map[string]bool{} // more has those for which seen has no space
 	for !r.take('}') {
 		if len(seen) > 0 && !r.take(',') {
 			return r.wrong(pointer, "a comma or } is missing here")
@@ -50,10 +51,14 @@ func (r *jsonReader) object(pointer string, member func(name, pointer string) er
 			return err
 		}
 		memberPointer := pointer + "/" + pointerEscapes.Replace(name)
-		if slices.Contains(seen, name) {
+		if slices.Contains(seen, name) || more[name] {
 			return r.refuse(memberPointer, "the member is given twice")
 		}
-		seen = append(seen, name)
+		if len(seen) < len(space) {
+			seen = append(seen, name)
+		} else {
+			more[name] = true
+		}
 		if err := member(name, memberPointer); err != nil {
 			return err
 		}
@@ -76,6 +81,58 @@ func (r *jsonReader) list(pointer string, element func(i int) error) error {
 		}
 	}
 	return nil
+}
+
+// document reads a value of any kind into what encoding/json would decode it to. Numbers stay as
+// they are written. pointer is that to the value, which may be nested depth levels deep.
+func (r *jsonReader) document(pointer string, depth int) (any, error) {
+	if depth == 0 {
+		return nil, r.refuse(pointer, "it is nested too deep")
+	}
+	r.space()
+	switch next := r.text[r.at:]; {
+	case bytes.HasPrefix(next, []byte("{")):
+		members := make(map[string]any)
+		err := r.object(pointer, func(name, pointer string) (err error) {
+			members[name], err = r.document(pointer, depth-1)
+			return err
+		})
+		return members, err
+	case bytes.HasPrefix(next, []byte("[")):
+		elements := []any{}
+		err := r.list(pointer, func(i int) error {
+			element, err := r.document(pointer+"/"+strconv.Itoa(i), depth-1)
+			elements = append(elements, element)
+			return err
+		})
+		return elements, err
+	}
+	value, err := r.value(pointer)
+	if err != nil {
+		return nil, err
+	}
+	return r.scalar(pointer, value)
+}
+
+// scalar returns what a value stands for that is neither an object nor a list.
+func (r *jsonReader) scalar(pointer string, value []byte) (any, error) {
+	if value[0] == '"' {
+		text, err := jsonText(value)
+		if err != nil {
+			return nil, r.refuse(pointer, err.Error())
+		}
+		return string(text), nil
+	}
+	if !json.Valid(value) {
+		return nil, r.refuse(pointer, "it is not JSON")
+	}
+	switch value[0] {
+	case 'n':
+		return nil, nil
+	case 't', 'f':
+		return value[0] == 't', nil
+	}
+	return json.Number(value), nil
 }
 
 // end makes sure that nothing follows.
