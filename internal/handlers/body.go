@@ -93,10 +93,10 @@ type requestBody struct {
 	onEvict func()
 }
 
-// openBody returns the reader of a request's body. What the body holds is given back when the
+// openFor returns the reader of a request's body. What the body holds is given back when the
 // request ends.
-func (s *Server) openBody(x *exchange) *requestBody {
-	x.body = s.bodies.open(x.ResponseWriter, x.request)
+func (bounds *bodyBounds) openFor(x *exchange) *requestBody {
+	x.body = bounds.open(x.ResponseWriter, x.request)
 	if x.request.ProtoMajor > 1 {
 		x.body.requestPlace = &x.answeringPlace
 	}

@@ -13,10 +13,10 @@ import (
 	"kvgateway/internal/handlers/problem"
 )
 
-// readBody reads a body of at most limit bytes into memory. If the request declares a length that
+// read reads a body of at most limit bytes into memory. If the request declares a length that
 // is too large, it is refused before any of the body is read. tooLarge makes the problem of a body
 // that is too large.
-func (s *Server) readBody(
+func (bounds *bodyBounds) read(
 	x *exchange,
 	limit int,
 	tooLarge func(limit int) problem.Error,
@@ -27,11 +27,11 @@ func (s *Server) readBody(
 	case x.request.ContentLength > int64(limit):
 		return nil, tooLarge(limit)
 	}
-	body := s.openBody(x)
+	body := bounds.openFor(x)
 	return body.readWhole(x, limit, tooLarge)
 }
 
-// readWhole reads the whole body into memory; see [Server.readBody].
+// readWhole reads the whole body into memory; see [bodyBounds.read].
 func (b *requestBody) readWhole(
 	x *exchange,
 	limit int,
@@ -175,12 +175,12 @@ func countTooLarge(size *bound.Bound) func(limit int) problem.Error {
 	}
 }
 
-// jsonBody reads a JSON body of one of the media types. It returns nil if there is no body.
-func (s *Server) jsonBody(x *exchange, mediaTypes ...string) ([]byte, error) {
+// readJSON reads a JSON body of one of the media types. It returns nil if there is no body.
+func (bounds *bodyBounds) readJSON(x *exchange, mediaTypes ...string) ([]byte, error) {
 	if err := x.refuseEncoding(); err != nil {
 		return nil, err
 	}
-	body, err := s.readBody(x, maxSettingsBytes, countTooLarge(s.bodies.jsonSize))
+	body, err := bounds.read(x, maxSettingsBytes, countTooLarge(bounds.jsonSize))
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func (s *Server) listBuckets(x *exchange) error {
 		return err
 	}
 	shown, last, next := []any{}, "", ""
-	lister := bucketLister{server: s, x: x, namesOnly: x.query.Get("names") == "true"}
+	lister := bucketLister{client: s.client, x: x, namesOnly: x.query.Get("names") == "true"}
 	for _, name := range names {
 		if name.String() <= page.after {
 			continue
@@ -85,8 +85,8 @@ const retryTime = 500 * time.Millisecond
 
 // A bucketLister makes the items of a list of buckets, one after the other.
 type bucketLister struct {
-	// server reaches the buckets.
-	server *Server
+	// client reaches the buckets.
+	client *kvclient.Client
 	// x is the exchange of the request.
 	x *exchange
 	// namesOnly reports whether the items are names instead of documents.
@@ -105,19 +105,18 @@ func (l *bucketLister) item(ctx context.Context, name kv.BucketName) (any, error
 		ctx, cancel = context.WithTimeout(ctx, retryTime)
 		defer cancel()
 	}
-	s := l.server
-	status, err := s.client.Status(ctx, name)
+	status, err := l.client.Status(ctx, name)
 	switch {
 	case kv.IsNoBucket(err):
 		return nil, nil
-	case err != nil && !s.client.Connected():
+	case err != nil && !l.client.Connected():
 		return nil, err
 	case err != nil && !l.namesOnly:
 		l.failed = true
 		p := problemOf(err)
-		s.logger.Warn().Str("id", l.x.id).Str("bucket", name.String()).Err(err).
+		l.x.logger.Warn().Str("id", l.x.id).Str("bucket", name.String()).Err(err).
 			Msg("bucket cannot be reached")
-		document := s.problemDocument(l.x, p)
+		document := l.x.problemDocument(p)
 		return map[string]any{"bucket": name.String(), "problem": json.RawMessage(document)}, nil
 	case err != nil:
 		l.failed = true
@@ -178,14 +177,14 @@ func (s *Server) putBucket(x *exchange) error {
 	case !created:
 		return x.respondJSON(http.StatusOK, documentOf(status))
 	}
-	x.Header()["Location"] = []string{s.options.BasePath + "/buckets/" + name.String()}
+	x.Header()["Location"] = []string{x.basePath + "/buckets/" + name.String()}
 	return x.respondJSON(http.StatusCreated, documentOf(status))
 }
 
 // readConfig reads a configuration from the body over the defaults. Without a body the defaults
 // stay. With one it takes a place, which must be given back when the bucket was asked for.
 func (s *Server) readConfig(x *exchange, config *kv.BucketConfig, place *bound.Hold) error {
-	body, err := s.jsonBody(x, "application/json")
+	body, err := s.bodies.readJSON(x, "application/json")
 	if err != nil || body == nil {
 		return err
 	}
@@ -210,7 +209,7 @@ func (s *Server) patchBucket(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	body, err := s.jsonBody(x, "application/merge-patch+json", "application/json")
+	body, err := s.bodies.readJSON(x, "application/merge-patch+json", "application/json")
 	if err != nil {
 		x.Header()["Accept-Patch"] = []string{"application/merge-patch+json, application/json"}
 		return err

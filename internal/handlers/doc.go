@@ -3,7 +3,7 @@
 //
 // An endpoint parses its request into the types of the domain, calls internal/kvclient or
 // internal/feed, and writes the answer or returns an error. Text is parsed at this border and not
-// checked again inside. Errors become problem documents in one place ([Server.fail]), by the table
+// checked again inside. Errors become problem documents in one place (exchange.fail), by the table
 // of package problem: no endpoint knows the status code of a failure.
 //
 // # Words
@@ -62,8 +62,8 @@
 //	query                     contractChecks.query         400
 //	room in the store         Server.checkRoom              507 storage-exhausted (writes)
 //	the endpoint              see routes.go                 all others
-//	failure                   Server.fail                   the problem of the error
-//	the end                   Server.recovered, finish      500 after a panic
+//	failure                   exchange.fail                 the problem of the error
+//	the end                   exchange.recovered, finish    500 after a panic
 //	a body that nobody read   drain                         (reads on for up to 200 ms)
 //
 // What happens to an answer depends on how far it has come:

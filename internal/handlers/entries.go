@@ -44,9 +44,9 @@ func (s *Server) listEntries(x *exchange) error {
 		return err
 	}
 	if mediaType == "application/x-ndjson" && l.whole {
-		return s.exportEntries(x, l)
+		return exportEntries(x, l)
 	}
-	page, err := s.entryPage(x, l)
+	page, err := readEntryPage(x, l)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (s *Server) listEntries(x *exchange) error {
 	if mediaType == "application/x-ndjson" {
 		form, head = formLines, ""
 	}
-	out := s.newList(x, form, head)
+	out := newList(x, form, head)
 	err = page.Each(x.context(), func(e *kv.Entry) error {
 		defer x.took(e, page)
 		return out.entry(e, l.bucket.Name(), l.form)
@@ -80,8 +80,8 @@ func pageTail(out *listWriter, page *kvclient.EntryPage, next string) string {
 	return string(append(appendNext(tail, next), "}\n"...))
 }
 
-// entryPage reads the page, and holds what it takes.
-func (s *Server) entryPage(x *exchange, l entryListing) (*kvclient.EntryPage, error) {
+// readEntryPage reads the page, and holds what it takes.
+func readEntryPage(x *exchange, l entryListing) (*kvclient.EntryPage, error) {
 	of := kvclient.PageOf{After: l.page.after, Limit: l.page.limit}
 	return readAndHold(x, 0, func() (*kvclient.EntryPage, int64, error) {
 		page, err := l.bucket.Entries(x.context(), l.selection, of, l.options)
@@ -141,14 +141,14 @@ func selectionOf(query url.Values) (selection kvclient.Selection, err error) {
 
 // exportEntries answers all selected entries as lines, in the order in which NATS has them. It
 // holds no more than what is on its way.
-func (s *Server) exportEntries(x *exchange, l entryListing) error {
+func exportEntries(x *exchange, l entryListing) error {
 	x.Header()["Kv-Consistency"] = headerConsistency[l.bucket.LeaderConsistency()]
 	export := kvclient.Export{
 		Filters:  l.selection.ScanFilters(),
 		NoValues: l.form == kv.ValueNone,
 		Options:  l.options,
 	}
-	out := s.newList(x, formLines, "")
+	out := newList(x, formLines, "")
 	revision, err := l.bucket.Export(x.context(), export, func(e *kv.Entry) error {
 		if !strings.HasPrefix(e.Key, l.selection.Prefix) {
 			return nil
@@ -180,7 +180,7 @@ func (s *Server) getEntry(x *exchange) error {
 		x.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	out := s.newList(x, formJSON, "")
+	out := newList(x, formJSON, "")
 	return out.end(out.entry(&e, name, valueForm(x.query)), "\n")
 }
 

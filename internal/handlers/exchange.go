@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"kvgateway/internal/bound"
 )
 
@@ -31,8 +33,10 @@ import (
 //	page        linkNext
 //	entries     took
 //	history     holdEntry
-//	writes      respondWritten
+//	writes      respondWritten, keyPath
 //	access_log  line
+//	problems    fail, logFailure, recovered, problemDocument, writeProblem
+//	list        appendProblem
 type exchange struct {
 	// ResponseWriter is net/http's own.
 	http.ResponseWriter
@@ -57,6 +61,10 @@ type exchange struct {
 	request *http.Request
 	// answerLimits are the limits of all answers, for delivery.
 	answerLimits *answerLimits
+	// logger takes the causes of failures.
+	logger *zerolog.Logger
+	// basePath is the prefix below which everything is mounted; see [Options].
+	basePath string
 	// turn is the request's turn at work; nil if it needs none.
 	turn *bound.Turn
 	// openPlace is the request's place among the requests over HTTP/2 that are open.
@@ -131,6 +139,8 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request) *exchange {
 		route:          s.unrouted,
 		request:        r,
 		answerLimits:   s.answerLimits,
+		logger:         &s.logger,
+		basePath:       s.options.BasePath,
 		unread:         r.ContentLength != 0,
 	}
 	if c := connectionOf(r); c != nil && c.stepped != nil {

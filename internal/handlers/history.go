@@ -14,7 +14,7 @@ func (s *Server) getHistory(x *exchange) error {
 		return err
 	}
 	form := valueForm(x.query)
-	out := s.newList(x, formJSON, `{"entries":[`)
+	out := newList(x, formJSON, `{"entries":[`)
 	err = b.History(x.context(), k, func(e kv.Entry) error {
 		if len(e.Value) >= kvclient.LargeValue && form != kv.ValueNone {
 			gone, err := x.holdEntry(b, k, &e)

@@ -101,6 +101,6 @@ func (s *Server) refuseHTTP2(x *exchange, err error) {
 	controller := http.NewResponseController(x.ResponseWriter)
 	// If the deadline cannot be set, the bound of the server itself holds.
 	_ = controller.SetWriteDeadline(time.Now().Add(http2RefusalTime))
-	s.fail(x, err)
+	x.fail(err)
 	_ = controller.Flush() // The answer must be sent while the place is held.
 }

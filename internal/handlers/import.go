@@ -29,8 +29,8 @@ const (
 // order of the lines, as it learns what became of each; the fields from settled on belong to it.
 // When the import is closed, that goroutine has ended, and finish reads all fields.
 type importRun struct {
-	// server encodes problems and logs them.
-	server *Server
+	// draining reports whether the gateway is shutting down.
+	draining func() bool
 	// report is the answer.
 	report *report
 	// all reports whether the client wants to have the revision of every entry.
@@ -78,7 +78,7 @@ func (s *Server) importEntries(x *exchange) error {
 		return err
 	}
 	limit := lineBytesPerValueByte*b.MaxValueBytes(kvclient.Write{}) + lineBytesBesideValue
-	lines := newLineReader(s.openBody(x), limit)
+	lines := newLineReader(s.bodies.openFor(x), limit)
 	// A client that sends nothing gets no place.
 	if err := lines.first(); err != nil {
 		return bodyError(err, " Nothing was stored.")
@@ -93,7 +93,7 @@ func (s *Server) importEntries(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	run := &importRun{server: s, all: x.query.Get("results") == "all"}
+	run := &importRun{draining: s.options.Draining, all: x.query.Get("results") == "all"}
 	if run.carryOut(in, lines, x) != nil {
 		drain(x, x.request.Body) // A client that is still sending must get the report.
 	}
@@ -158,8 +158,7 @@ func (run *importRun) feed(in *kvclient.Import, lines *lineReader) error {
 		}
 		lines.body.note()
 		run.read++
-		draining := run.server.options.Draining
-		if run.read%progressEach == 0 && draining != nil && draining() {
+		if run.read%progressEach == 0 && run.draining() {
 			return problem.New(problem.ShuttingDown)
 		}
 		if err := run.put(in, run.read, line, tooLong, lines.limit); err != nil {
@@ -235,7 +234,7 @@ func (run *importRun) refuse(number int, err error) error {
 	run.failed++
 	if gone := run.report.line(func(dst []byte) []byte {
 		dst = append(strconv.AppendInt(append(dst, `{"line":`...), int64(number), 10), ',')
-		return append(run.server.appendProblem(dst, run.report.x, err), '}')
+		return append(run.report.x.appendProblem(dst, err), '}')
 	}); gone != nil {
 		return gone
 	}
@@ -267,7 +266,7 @@ func (run *importRun) finish(err error) {
 	// If this fails, the client is gone, and there is nobody to tell.
 	_ = run.report.line(func(dst []byte) []byte {
 		if err != nil {
-			dst = append(run.server.appendProblem(append(dst, '{'), run.report.x, err), ',')
+			dst = append(run.report.x.appendProblem(append(dst, '{'), err), ',')
 		} else {
 			dst = append(dst, `{"done":true,`...)
 		}

@@ -71,7 +71,7 @@ func (s *Server) listKeys(x *exchange) error {
 		return err
 	}
 	if listing.page.limit == 0 {
-		return s.sendNames(x, mediaType, listing.names(found))
+		return sendNames(x, mediaType, listing.names(found))
 	}
 	result := listing.pageOf(found, digest)
 	x.delivery().shrink(result.bytes())
@@ -79,7 +79,7 @@ func (s *Server) listKeys(x *exchange) error {
 	if mediaType == "application/json" {
 		return x.respondJSON(http.StatusOK, result)
 	}
-	return s.sendNames(x, mediaType, slices.Values(result.names))
+	return sendNames(x, mediaType, slices.Values(result.names))
 }
 
 // bytes returns about how many bytes the page and its JSON take.
@@ -191,12 +191,12 @@ func (l keyListing) fold(key string) (n listedName, listed bool) {
 }
 
 // sendNames sends a line for each name.
-func (s *Server) sendNames(x *exchange, mediaType string, names iter.Seq[listedName]) error {
+func sendNames(x *exchange, mediaType string, names iter.Seq[listedName]) error {
 	form := formLines
 	if mediaType == "text/plain" {
 		form = formText
 	}
-	list := s.newList(x, form, "")
+	list := newList(x, form, "")
 	for n := range names {
 		if err := list.name(n); err != nil {
 			return list.end(err, "")

@@ -39,8 +39,6 @@ var (
 //	between items    the answer is cut    a line with the member problem
 //	within an item   the answer is cut    the answer is cut, if a part of the item was sent
 type listWriter struct {
-	// server encodes problems and logs them.
-	server *Server
 	// x is the exchange of the request.
 	x *exchange
 	// form says how the list is written.
@@ -64,9 +62,9 @@ type listWriter struct {
 }
 
 // newList returns a writer of a list that begins with head.
-func (s *Server) newList(x *exchange, form listForm, head string) *listWriter {
+func newList(x *exchange, form listForm, head string) *listWriter {
 	buffer := append(make([]byte, 0, 512), head...)
-	return &listWriter{server: s, x: x, form: form, buffer: buffer}
+	return &listWriter{x: x, form: form, buffer: buffer}
 }
 
 // entry adds an entry. It returns [errClientGone] if nobody takes it, errTooLong if the answer has
@@ -161,7 +159,7 @@ func (l *listWriter) end(err error, tail string) error {
 	case !l.form.problems || l.within || l.isGone(err):
 		l.x.cut()
 	default:
-		l.buffer = append(l.server.appendProblem(append(l.buffer, '{'), l.x, err), "}\n"...)
+		l.buffer = append(l.x.appendProblem(append(l.buffer, '{'), err), "}\n"...)
 	}
 	switch {
 	case l.form.lines:
@@ -185,8 +183,8 @@ func (l *listWriter) isGone(err error) bool {
 
 // appendProblem appends a problem as a member of a line, and logs the error if the client did not
 // cause it.
-func (s *Server) appendProblem(dst []byte, x *exchange, err error) []byte {
+func (x *exchange) appendProblem(dst []byte, err error) []byte {
 	p := problemOf(err)
-	s.logFailure(x, p, err)
-	return append(append(dst, `"problem":`...), s.problemDocument(x, p)...)
+	x.logFailure(p, err)
+	return append(append(dst, `"problem":`...), x.problemDocument(p)...)
 }

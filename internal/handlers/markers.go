@@ -35,7 +35,7 @@ func (s *Server) listMarkers(x *exchange) error {
 		return err
 	}
 	next := ""
-	out := s.newList(x, formJSON, `{"markers":[`)
+	out := newList(x, formJSON, `{"markers":[`)
 	out.whole = true
 	for i := range found.Entries {
 		e := &found.Entries[i]

@@ -61,7 +61,7 @@ func (s *Server) readPatch(x *exchange, b *kvclient.Bucket, patch *kvclient.Patc
 	room := b.MaxValueBytes(kvclient.Write{Key: patch.Key})
 	limit := min(max(room, maxPatchBytes), jsonpatch.MaxBytes)
 	var err error
-	patch.Body, err = s.readBody(x, limit, problem.OfBodySize)
+	patch.Body, err = s.bodies.read(x, limit, problem.OfBodySize)
 	switch {
 	case err != nil:
 		return err

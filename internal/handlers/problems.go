@@ -34,19 +34,19 @@ func problemOf(err error) problem.Error {
 // If the client went away, fail does not return, and the connection is cut. Such a client may have
 // closed only its half of the connection, and ending the answer in the ordinary way would give it a
 // 200.
-func (s *Server) fail(x *exchange, err error) {
+func (x *exchange) fail(err error) {
 	if errors.Is(err, context.Canceled) && x.context().Err() != nil {
 		x.cut()
 	}
 	p := problemOf(err)
-	s.logFailure(x, p, err)
-	s.writeProblem(x, p)
+	x.logFailure(p, err)
+	x.writeProblem(p)
 }
 
 // logFailure logs the cause of a problem if the client did not cause it.
-func (s *Server) logFailure(x *exchange, p problem.Error, cause error) {
+func (x *exchange) logFailure(p problem.Error, cause error) {
 	if p.IsFailure() {
-		s.logger.Warn().Str("id", x.id).Str("problem", string(p.Code)).Err(cause).
+		x.logger.Warn().Str("id", x.id).Str("problem", string(p.Code)).Err(cause).
 			Msg("request failed")
 	}
 }
@@ -58,34 +58,34 @@ const statusClientClosedRequest = 499
 // recovered logs a panic, and answers it if nothing was answered yet. The result cut reports
 // whether the connection must be cut instead, because the answer is under way or because an
 // endpoint asked for it with [http.ErrAbortHandler].
-func (s *Server) recovered(x *exchange, failure any) (cut bool) {
+func (x *exchange) recovered(failure any) (cut bool) {
 	switch {
 	case failure == nil:
 		return false
 	case failure == http.ErrAbortHandler:
 		return true
 	}
-	s.logger.Error().Str("id", x.id).Interface("panic", failure).
+	x.logger.Error().Str("id", x.id).Interface("panic", failure).
 		Bytes("stack", debug.Stack()).Msg("request panicked")
 	if x.status != 0 || x.taken {
 		return true
 	}
-	s.writeProblem(x, problem.New(problem.Internal))
+	x.writeProblem(problem.New(problem.Internal))
 	return false
 }
 
 // problemDocument returns a problem as JSON (RFC 9457).
-func (s *Server) problemDocument(x *exchange, p problem.Error) []byte {
-	document, err := p.Document(s.options.BasePath, x.id)
+func (x *exchange) problemDocument(p problem.Error) []byte {
+	document, err := p.Document(x.basePath, x.id)
 	if err != nil {
-		s.logger.Error().Str("id", x.id).Err(err).Msg("problem document could not be encoded")
+		x.logger.Error().Str("id", x.id).Err(err).Msg("problem document could not be encoded")
 	}
 	return document
 }
 
 // writeProblem sends a problem, with the headers that its kind and the problem itself ask for.
-func (s *Server) writeProblem(x *exchange, p problem.Error) {
-	body, kind, h := s.problemDocument(x, p), p.Kind(), x.Header()
+func (x *exchange) writeProblem(p problem.Error) {
+	body, kind, h := x.problemDocument(p), p.Kind(), x.Header()
 	for _, header := range []http.Header{p.Header, kind.Header} {
 		for name, values := range header {
 			h[name] = values

@@ -50,14 +50,14 @@ func (s *Server) routes() []route {
 		{"GET", "/buckets/{bucket}/markers", s.listMarkers},
 		{"DELETE", "/buckets/{bucket}/markers", s.purgeMarkers},
 
-		{"GET", "/healthz", s.getHealth},
-		{"HEAD", "/healthz", s.getHealth},
+		{"GET", "/healthz", getHealth},
+		{"HEAD", "/healthz", getHealth},
 		{"GET", "/readyz", s.getReadiness},
 		{"HEAD", "/readyz", s.getReadiness},
 		{"GET", "/version", s.getVersion},
 		{"GET", "/openapi.yaml", s.getOpenAPIYAML},
 		{"GET", "/openapi.json", s.getOpenAPIJSON},
-		{"GET", "/problems/{code}", s.getProblem},
+		{"GET", "/problems/{code}", getProblem},
 	}
 }
 
@@ -112,7 +112,7 @@ func (s *Server) handle(path string, checks *contractChecks, e endpoint) http.Ha
 			err = e(x)
 		}
 		if err != nil {
-			s.fail(x, err)
+			x.fail(err)
 		}
 		if r.ProtoMajor > 1 && x.bytes > 0 {
 			x.delivery().flush()

@@ -150,6 +150,9 @@ func New(options Options) (*Server, error) {
 	if options.MaxStreams == 0 {
 		options.MaxStreams = defaultMaxStreams
 	}
+	if options.Draining == nil {
+		options.Draining = func() bool { return false }
+	}
 	options.setAnswerDefaults()
 	contract, err := api.Load()
 	if err != nil {
@@ -200,7 +203,7 @@ func New(options Options) (*Server, error) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := s.begin(w, r)
 	defer func() {
-		cut := s.recovered(x, recover())
+		cut := x.recovered(recover())
 		// net/http does not read from a connection that was taken over.
 		unread := x.unread && !x.taken
 		s.finish(x)
@@ -215,7 +218,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := s.admit(x); err != nil {
-		s.fail(x, err)
+		x.fail(err)
 		return
 	}
 	s.handler.ServeHTTP(x, r)

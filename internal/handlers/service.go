@@ -20,7 +20,7 @@ const readinessTimeout = 2 * time.Second
 
 // getHealth answers that the process serves requests. It asks nothing else, so that a liveness
 // probe does not restart the gateway because NATS is away.
-func (s *Server) getHealth(x *exchange) error {
+func getHealth(x *exchange) error {
 	return x.respondJSON(http.StatusOK, map[string]string{"status": "ok"})
 }
 
@@ -62,7 +62,7 @@ func (s *Server) getOpenAPIJSON(x *exchange) error {
 }
 
 // getProblem answers what the code of a problem means and how to fix it, as a page or as JSON.
-func (s *Server) getProblem(x *exchange) error {
+func getProblem(x *exchange) error {
 	code, err := url.PathUnescape(chi.URLParam(x.request, "code"))
 	kind := problem.KindOf(code)
 	if err != nil || kind == nil {
@@ -90,7 +90,7 @@ var headerPageCSP = []string{"default-src 'none'; style-src 'unsafe-inline'"}
 // checkReady returns why the gateway should get no requests although NATS answers; nil if it should
 // get them.
 func (s *Server) checkReady() error {
-	if s.options.Draining != nil && s.options.Draining() {
+	if s.options.Draining() {
 		return problem.New(problem.ShuttingDown)
 	}
 	if err := s.failure(); err != nil {

@@ -59,7 +59,7 @@ func (s *Server) readTransaction(x *exchange) ([]byte, error) {
 	if x.request.ContentLength > maxTransactionBytes {
 		return nil, tooLarge(maxTransactionBytes)
 	}
-	body := s.openBody(x)
+	body := s.bodies.openFor(x)
 	body.large = s.bodies.transactions
 	return body.readWhole(x, maxTransactionBytes, tooLarge)
 }

@@ -125,7 +125,7 @@ func (s *Server) pace(request *watchRequest) stream.Pace {
 // something to send. A missing bucket is an error only if no other one is there and the client
 // holds no state of any.
 func (s *Server) subscribe(ctx context.Context, o *openStream, wake func()) error {
-	if s.options.Draining != nil && s.options.Draining() {
+	if s.options.Draining() {
 		return problem.New(problem.ShuttingDown)
 	}
 	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
@@ -200,11 +200,11 @@ func (s *Server) refuseWatch(x *exchange, request *watchRequest, err error) erro
 	if !request.eventSource || !p.IsTransient() {
 		return err
 	}
-	s.logger.Warn().Str("id", x.id).Str("problem", string(p.Code)).Err(err).Msg("stream refused")
+	x.logger.Warn().Str("id", x.id).Str("problem", string(p.Code)).Err(err).Msg("stream refused")
 	sse.SetHeaders(x.Header(), request.format)
 	encoder := sse.Encoder{Format: request.format}
 	b := append(sse.AppendRetry(nil, problemRetry+rand.N(problemRetry)), '\n')
-	b = encoder.AppendEvent(b, nil, "problem", s.problemDocument(x, p))
+	b = encoder.AppendEvent(b, nil, "problem", x.problemDocument(p))
 	// A client that is gone needs no answer.
 	_, _ = stream.NewWriter(x, s.streamLimits, x.owner(), nil).Write(b)
 	return nil

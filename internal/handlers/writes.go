@@ -73,7 +73,7 @@ func (s *Server) putValue(x *exchange) error {
 		return err
 	}
 	limit := b.MaxValueBytes(write)
-	if write.Value, err = s.readBody(x, limit, problem.OfValueSize); err != nil {
+	if write.Value, err = s.bodies.read(x, limit, problem.OfValueSize); err != nil {
 		return err
 	}
 	written, err := b.Put(ctx, write)
@@ -83,7 +83,7 @@ func (s *Server) putValue(x *exchange) error {
 	status := http.StatusOK
 	if written.Created {
 		status = http.StatusCreated
-		x.Header()["Location"] = []string{s.keyPath(b.Name(), k)}
+		x.Header()["Location"] = []string{x.keyPath(b.Name(), k)}
 	}
 	x.respondWritten(status, b.Name(), k, written)
 	return nil
@@ -166,8 +166,8 @@ func isPrintable(s string) bool {
 
 // keyPath returns the path of the value of a key. Slashes in the key are encoded, so that no proxy
 // cleans them up.
-func (s *Server) keyPath(bucket kv.BucketName, k kv.Key) string {
-	return s.options.BasePath + "/buckets/" + bucket.String() +
+func (x *exchange) keyPath(bucket kv.BucketName, k kv.Key) string {
+	return x.basePath + "/buckets/" + bucket.String() +
 		"/keys/" + url.PathEscape(k.String())
 }
 
