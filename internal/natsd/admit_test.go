@@ -15,7 +15,7 @@ import (
 // the record is left as it was found.
 func TestRefusalAfterOpeningLeavesTheRecord(t *testing.T) {
 	t.Parallel()
-	d := stored(t, always, true)
+	d := stored(t, always)
 	record := filepath.Join(d.dataDir, "streams.json")
 	edit(t, record, func(b []byte) []byte {
 		return bytes.Replace(b, []byte(`"messages": 100`), []byte(`"messages": 101`), 1)
@@ -39,7 +39,7 @@ func TestRefusalAfterOpeningLeavesTheRecord(t *testing.T) {
 // was found too.
 func TestFailedStartLeavesTheRecord(t *testing.T) {
 	t.Parallel()
-	d := stored(t, always, true)
+	d := stored(t, always)
 	record := filepath.Join(d.dataDir, "streams.json")
 	before := contents(t, []string{record})[record]
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

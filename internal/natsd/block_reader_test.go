@@ -25,7 +25,7 @@ func (c *endingContext) Err() error {
 // A start that reads a large store can be ended before it has read everything.
 func TestStartEndsWhileItReadsTheBlocks(t *testing.T) {
 	t.Parallel()
-	d := stored(t, always, true)
+	d := stored(t, always)
 	opts := always
 	opts.DataDir = d.dataDir
 	ctx := &endingContext{Context: t.Context()}

@@ -39,24 +39,30 @@ func (d damagedStore) blocks(t *testing.T) (paths []string) {
 	return paths
 }
 
-// stored makes a store of several small blocks. If clean is set, its server is stopped; else the
-// files are copied while it runs, as a kill leaves them.
-func stored(t *testing.T, opts natsd.Options, clean bool) damagedStore {
+// stored makes a store of several small blocks, whose server was stopped.
+func stored(t *testing.T, opts natsd.Options) damagedStore {
 	t.Helper()
 	opts.DataDir = t.TempDir()
 	s := start(t, opts)
 	d := fill100(t, s, opts.DataDir)
-	if clean {
-		if err := s.Shutdown(); err != nil {
-			t.Fatal(err)
-		}
-	} else {
-		if opts.RecordEvery > 0 {
-			wantRecorded(t, opts.DataDir, d.last)
-		}
-		d.dataDir = killed(t, s, opts.DataDir)
-		d.streamDir = filepath.Join(d.dataDir, "jetstream", "$G", "streams", "KV_shop")
+	if err := s.Shutdown(); err != nil {
+		t.Fatal(err)
 	}
+	return d
+}
+
+// storedAndKilled makes the same store as a kill of its server leaves it: its files are copied
+// while the server runs.
+func storedAndKilled(t *testing.T, opts natsd.Options) damagedStore {
+	t.Helper()
+	opts.DataDir = t.TempDir()
+	s := start(t, opts)
+	d := fill100(t, s, opts.DataDir)
+	if opts.RecordEvery > 0 {
+		wantRecorded(t, opts.DataDir, d.last)
+	}
+	d.dataDir = killed(t, s, opts.DataDir)
+	d.streamDir = filepath.Join(d.dataDir, "jetstream", "$G", "streams", "KV_shop")
 	return d
 }
 

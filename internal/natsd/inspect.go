@@ -150,10 +150,10 @@ func inspectStream(ctx context.Context, dir string, r record, reader *blockReade
 	}
 	in.judgeAll(blocks, scans)
 	if in.known && in.last < in.entry.Last {
-		in.add(true, nil, "%s", belowRecord(in.last, in.entry.Last))
+		in.lost(nil, "%s", belowRecord(in.last, in.entry.Last))
 	}
 	if in.known && in.entry.Lost > 0 {
-		in.add(true, nil, "at least %d messages were lost while the server ran", in.entry.Lost)
+		in.lost(nil, "at least %d messages were lost while the server ran", in.entry.Lost)
 	}
 	return in.losses, nil
 }
@@ -163,9 +163,9 @@ func (in *inspection) compare(sizes map[string]int64) {
 	for name, size := range in.entry.Blocks {
 		switch now, here := sizes[name]; {
 		case !here:
-			in.add(true, nil, "%s is missing", name)
+			in.lost(nil, "%s is missing", name)
 		case now != size:
-			in.add(true, []string{name}, "%s has %d bytes, and had %d", name, now, size)
+			in.lost([]string{name}, "%s has %d bytes, and had %d", name, now, size)
 		}
 	}
 }
@@ -203,14 +203,19 @@ func (in *inspection) judge(name string, found blockScan, before uint64, newest 
 	if found.gaveUp {
 		text += "; what follows was searched in part"
 	}
-	in.add(certain, []string{name}, "%s", text)
+	in.add(loss{certain: certain, blocks: []string{name}, text: text})
 }
 
-// add adds a loss.
-func (in *inspection) add(certain bool, blocks []string, format string, args ...any) {
-	text := fmt.Sprintf("stream %s in %s: %s", in.name, in.dir, fmt.Sprintf(format, args...))
-	in.losses = append(in.losses,
-		loss{stream: in.name, dir: in.dir, certain: certain, blocks: blocks, text: text})
+// lost adds a certain loss, which concerns these blocks.
+func (in *inspection) lost(blocks []string, format string, args ...any) {
+	in.add(loss{certain: true, blocks: blocks, text: fmt.Sprintf(format, args...)})
+}
+
+// add adds a loss of the stream. Its text says what is lost, and does not name the stream yet.
+func (in *inspection) add(l loss) {
+	l.stream, l.dir = in.name, in.dir
+	l.text = fmt.Sprintf("stream %s in %s: %s", in.name, in.dir, l.text)
+	in.losses = append(in.losses, l)
 }
 
 // blockNumbers returns the numbers of the blocks of a stream, from the oldest to the newest.

@@ -23,7 +23,7 @@ func TestStreamGoneAfterACleanStopIsALoss(t *testing.T) {
 			remove(t, filepath.Join(d.streamDir, "meta.inf"))
 		}},
 		"another of its name": {damage: func(t *testing.T, d damagedStore) {
-			other := stored(t, always, true)
+			other := stored(t, always)
 			err := os.RemoveAll(d.streamDir)
 			if err == nil {
 				err = os.CopyFS(d.streamDir, os.DirFS(other.streamDir))
@@ -35,7 +35,7 @@ func TestStreamGoneAfterACleanStopIsALoss(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := stored(t, always, true)
+			d := stored(t, always)
 			tc.damage(t, d)
 			before := contents(t, d.blocks(t))
 			opts := always

@@ -67,7 +67,11 @@ func TestDamagedBlockStopsTheStart(t *testing.T) {
 				if tc.recorded {
 					opts.RecordEvery = 10 * time.Millisecond
 				}
-				d := stored(t, opts, clean)
+				store := storedAndKilled
+				if clean {
+					store = stored
+				}
+				d := store(t, opts)
 				tc.damage(t, d.blocks(t))
 				if state := filepath.Join(d.streamDir, "msgs", "index.db"); tc.index && clean {
 					flip(t, state, middle)
@@ -83,7 +87,7 @@ func TestDamagedBlockStopsTheStart(t *testing.T) {
 // acknowledged, so it is no loss.
 func TestTornLastRecordIsNoLoss(t *testing.T) {
 	t.Parallel()
-	d := stored(t, always, false)
+	d := storedAndKilled(t, always)
 	blocks := d.blocks(t)
 	edit(t, blocks[len(blocks)-1], func(b []byte) []byte { return b[:len(b)-100] })
 	opts := always

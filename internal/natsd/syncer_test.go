@@ -149,13 +149,21 @@ func keepSyncedWith(t *testing.T, target string) (s *Server, link string) {
 	return s, link
 }
 
-// waitForWrites waits until the store takes writes, or takes none.
-func waitForWrites(t *testing.T, s *Server, taken bool) {
+// writesAre says whether the store takes writes.
+type writesAre bool
+
+const (
+	areTaken   writesAre = true
+	areRefused writesAre = false
+)
+
+// waitUntilWrites waits until the store takes writes, or takes none.
+func waitUntilWrites(t *testing.T, s *Server, want writesAre) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
-	for ; (s.WriteError() == nil) != taken; time.Sleep(time.Millisecond) {
+	for ; writesAre(s.WriteError() == nil) != want; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("writes are taken: %v, want %v (%v)", !taken, taken, s.WriteError())
+			t.Fatalf("writes are taken: %v, want %v (%v)", !want, want, s.WriteError())
 		}
 	}
 }
@@ -164,7 +172,7 @@ func waitForWrites(t *testing.T, s *Server, taken bool) {
 // the process. A device that cannot be synced stands for a disk that fails.
 func TestFailedSyncStopsWrites(t *testing.T) {
 	s, link := keepSyncedWith(t, os.DevNull)
-	waitForWrites(t, s, false)
+	waitUntilWrites(t, s, areRefused)
 	if err := os.Remove(link); err != nil {
 		t.Fatal(err)
 	}
@@ -178,11 +186,11 @@ func TestFailedSyncStopsWrites(t *testing.T) {
 // succeeds. A link to itself cannot be opened.
 func TestSyncThatCannotBeTriedIsTriedAgain(t *testing.T) {
 	s, link := keepSyncedWith(t, "1.blk")
-	waitForWrites(t, s, false)
+	waitUntilWrites(t, s, areRefused)
 	if err := os.Remove(link); err != nil {
 		t.Fatal(err)
 	}
-	waitForWrites(t, s, true)
+	waitUntilWrites(t, s, areTaken)
 }
 
 // Blocks that cannot be listed, as with too many open files, are not taken for none: what is in
