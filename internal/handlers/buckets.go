@@ -149,7 +149,7 @@ func (s *Server) putBucket(x *exchange) error {
 	if err := refuseConditions(x.request.Header, "If-None-Match"); err != nil {
 		return err
 	}
-	p, err := preconditions(x.request.Header, true)
+	p, err := writePreconditions(x.request.Header)
 	if err != nil {
 		return err
 	}

@@ -132,6 +132,10 @@ func refuseConditions(h http.Header, allowed ...string) error {
 	return nil
 }
 
+// readPreconditions reads the preconditions of a read, for which a tag that this gateway did not
+// make matches nothing.
+func readPreconditions(h http.Header) (kv.Precondition, error) { return preconditions(h, false) }
+
 // writePreconditions reads the preconditions of a write, and refuses those that cannot be checked.
 func writePreconditions(h http.Header) (kv.Precondition, error) {
 	if h["If-Unmodified-Since"] != nil {

@@ -55,7 +55,7 @@ func (s *Server) getValue(x *exchange) error {
 // readEntryAndHold parses which entry the request asks for, reads it with [Server.fetchUnlessHad],
 // and holds what the answer takes: the entry, and so many bytes beside it.
 func (s *Server) readEntryAndHold(x *exchange, beside int64) (e kv.Entry, have bool, err error) {
-	p, err := preconditions(x.request.Header, false)
+	p, err := readPreconditions(x.request.Header)
 	if err != nil {
 		return e, false, err
 	}
