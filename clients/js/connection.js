@@ -12,9 +12,18 @@ const EVENTS = [
 /** The longest time of a timer, in milliseconds. A longer one would fire at once. */
 export const LONGEST_TIMEOUT = 2 ** 31 - 1;
 
-/** Reports whether another attempt would be refused too. Of 4xx only these three pass. */
+/**
+ * The refusals with 4xx after which another attempt may succeed. A test of the gateway compares
+ * them with its table of problems. It never answers 425 itself, but a proxy may.
+ */
+const PASSING = [408, 425, 429];
+
+/**
+ * Reports whether another attempt would be refused too. An attempt changes nothing, so every 5xx
+ * is worth another one, also where the table says that a request must not be repeated.
+ */
 export const isPermanent = (status) =>
-  status >= 400 && status < 500 && ![408, 425, 429].includes(status);
+  status >= 400 && status < 500 && !PASSING.includes(status);
 
 /** Says why a stream was refused, with the gateway's problem document if there is one. */
 export class StreamError extends Error {

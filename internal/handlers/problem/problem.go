@@ -37,7 +37,8 @@ type Kind struct {
 	Waited bool `json:"-"`
 }
 
-// Retry says whether the same request may succeed later.
+// Retry says whether the same request may succeed later. It is the only list of what may be tried
+// again: clients/js has the statuses below 500 of it (TestClientTriesAgainWhatTheTableSays).
 type Retry uint8
 
 const (

@@ -5,6 +5,11 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -62,5 +67,33 @@ func TestOutcomeUnknownComesBeforeItsCause(t *testing.T) {
 				t.Errorf("%v: %s, transient: %v", err, p.Code, p.IsTransient())
 			}
 		}
+	}
+}
+
+// The browser module gives up after a refusal with 4xx, except for those that the table says may
+// pass, and 425, which only a proxy answers (RFC 8470).
+func TestClientTriesAgainWhatTheTableSays(t *testing.T) {
+	want := map[int]bool{http.StatusTooEarly: true}
+	for _, kind := range problem.Kinds() {
+		if kind.Status < 500 && kind.Retry != problem.Never {
+			want[kind.Status] = true
+		}
+	}
+	client, err := os.ReadFile("../../../clients/js/connection.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := regexp.MustCompile(`const PASSING = \[(.*)\];`).FindSubmatch(client)
+	if list == nil {
+		t.Fatal("connection.js has no PASSING")
+	}
+	got := make(map[int]bool)
+	for _, status := range regexp.MustCompile(`\d+`).FindAllString(string(list[1]), -1) {
+		n, _ := strconv.Atoi(status)
+		got[n] = true
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("the client tries again after %v, and the table says %v",
+			slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
 	}
 }

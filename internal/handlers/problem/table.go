@@ -109,7 +109,7 @@ var table = []Kind{
 		Meaning: "The answer is not available in any of the media types that the Accept header " +
 			"asks for.",
 		Mend: "Send no Accept header, or one with a media type that the contract names."},
-	{Code: RequestTimeout, Status: http.StatusRequestTimeout,
+	{Code: RequestTimeout, Status: http.StatusRequestTimeout, Retry: Later,
 		Title: "Request timeout",
 		Meaning: "The body did not come in time, came too slowly, or stalled while others " +
 			"waited for room. Nothing was done, except for what an import has reported.",
