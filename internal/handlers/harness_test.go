@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"context"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -72,6 +73,18 @@ type setup struct {
 	handlers handlers.Options
 	client   kvclient.Options
 	feeds    feed.Options
+	// socketBuffers is how many bytes the system buffers in each direction of a connection; 0
+	// leaves that to the system, which takes some MB.
+	socketBuffers int
+}
+
+// limitSocket sets the buffers of a connection that the gateway has accepted.
+func (s *setup) limitSocket(ctx context.Context, conn net.Conn) context.Context {
+	if tcp, ok := conn.(*net.TCPConn); ok && s.socketBuffers > 0 {
+		_ = tcp.SetReadBuffer(s.socketBuffers)
+		_ = tcp.SetWriteBuffer(s.socketBuffers)
+	}
+	return handlers.ConnContext(ctx, conn)
 }
 
 // start runs a gateway until the test ends.
@@ -108,7 +121,7 @@ func start(t testing.TB, configure ...func(*setup)) *gateway {
 	}
 	g.handler = handler
 	server := httptest.NewUnstartedServer(handler)
-	server.Config.ConnContext = handlers.ConnContext
+	server.Config.ConnContext = s.limitSocket
 	server.Start()
 	t.Cleanup(func() {
 		// A request that hangs would hang the test,
