@@ -340,7 +340,7 @@ func (w *watcher) untilStored(native jetstream.KeyValue) {
 			w.t.Logf("holds %v, stored is %v; told %s", held, stored, describe(w.told))
 		}
 	}()
-	natstest.Eventually(w.t, 5*time.Second, "what is held is what is stored", func() bool {
+	natstest.Eventually(w.t, patience, "what is held is what is stored", func() bool {
 		w.pollAll()
 		_, exact, ok := w.Bookmark()
 		held, stored = w.unexpired(), storedIn(w.t, native)
