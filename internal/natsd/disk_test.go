@@ -33,7 +33,7 @@ func TestFullDiskIsWrittenAgain(t *testing.T) {
 		_, err := kv.Put(ctx, key, bytes.Repeat([]byte("x"), size))
 		return err
 	}
-	if err := put("acknowledged", 1000); err != nil {
+	if _, err := kv.Put(t.Context(), "acknowledged", make([]byte, 1000)); err != nil {
 		t.Fatal(err)
 	}
 	ballast := filepath.Join(dir, "ballast")
