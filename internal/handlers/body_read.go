@@ -130,15 +130,14 @@ func (x *exchange) refuseEncoding() error {
 	if x.request.ContentLength == 0 {
 		return nil
 	}
-	for _, value := range x.request.Header["Content-Encoding"] {
-		for coding := range strings.SplitSeq(value, ",") {
-			coding = strings.TrimSpace(coding)
-			if coding != "" && !strings.EqualFold(coding, "identity") {
-				x.Header()["Accept-Encoding"] = []string{"identity"} // RFC 7694 §3
-				return problem.Error{Code: problem.UnsupportedMediaType,
-					Detail: "The body has a Content-Encoding, and this operation decodes none. " +
-						"Send the body without an encoding."}
-			}
+	codings := strings.Join(x.request.Header["Content-Encoding"], ",")
+	for coding := range strings.SplitSeq(codings, ",") {
+		coding = strings.TrimSpace(coding)
+		if coding != "" && !strings.EqualFold(coding, "identity") {
+			x.Header()["Accept-Encoding"] = []string{"identity"} // RFC 7694 §3
+			return problem.Error{Code: problem.UnsupportedMediaType,
+				Detail: "The body has a Content-Encoding, and this operation decodes none. " +
+					"Send the body without an encoding."}
 		}
 	}
 	return nil

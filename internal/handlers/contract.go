@@ -86,29 +86,43 @@ func (c *contractChecks) parametersOf(r *http.Request, query url.Values) error {
 				Detail: fmt.Sprintf("This operation has no query parameter %.64q. It has: %s.",
 					name, c.names())}
 		}
-		if len(values) > 1 && !parameter.Schema.Value.Type.Is("array") {
-			return problem.OfParameter(name, name+" is given more than once.")
+		if err := c.parameter(r, query, parameter, values); err != nil {
+			return err
 		}
-		// For booleans the validator accepts everything that strconv.ParseBool does, and it takes
-		// an empty value for an absent one. A string is checked as the validator does it, but
-		// without its decoding.
-		var err error
-		switch value, kind := values[0], parameter.Schema.Value.Type; {
-		case kind.Is("string") && value != "":
-			err = parameter.Schema.Value.VisitJSON(value)
-		case kind.Is("boolean") && value != "true" && value != "false":
-			return problem.OfParameter(name, name+" must be true or false.")
-		case kind.Is("integer") && value == "":
-			return problem.OfParameter(name, name+" must be an integer.")
-		default:
-			input := &openapi3filter.RequestValidationInput{
-				Request: r, QueryParams: query, Route: c.route,
-			}
-			err = openapi3filter.ValidateParameter(r.Context(), input, parameter)
+	}
+	return nil
+}
+
+// parameter checks the values of one parameter of a query.
+func (c *contractChecks) parameter(
+	r *http.Request,
+	query url.Values,
+	parameter *openapi3.Parameter,
+	values []string,
+) error {
+	name, kind := parameter.Name, parameter.Schema.Value.Type
+	if len(values) > 1 && !kind.Is("array") {
+		return problem.OfParameter(name, name+" is given more than once.")
+	}
+	// For booleans the validator accepts everything that strconv.ParseBool does, and it takes an
+	// empty value for an absent one. A string is checked as the validator does it, but without its
+	// decoding.
+	var err error
+	switch value := values[0]; {
+	case kind.Is("string") && value != "":
+		err = parameter.Schema.Value.VisitJSON(value)
+	case kind.Is("boolean") && value != "true" && value != "false":
+		return problem.OfParameter(name, name+" must be true or false.")
+	case kind.Is("integer") && value == "":
+		return problem.OfParameter(name, name+" must be an integer.")
+	default:
+		input := &openapi3filter.RequestValidationInput{
+			Request: r, QueryParams: query, Route: c.route,
 		}
-		if err != nil {
-			return problem.OfParameter(name, name+": "+reasonOf(err, parameter.Example)+".")
-		}
+		err = openapi3filter.ValidateParameter(r.Context(), input, parameter)
+	}
+	if err != nil {
+		return problem.OfParameter(name, name+": "+reasonOf(err, parameter.Example)+".")
 	}
 	return nil
 }
