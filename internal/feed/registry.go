@@ -141,7 +141,7 @@ func (h *Hub) takeRestPlace(ctx context.Context, f *Feed) error {
 	if f.restPlace.Size() > 0 || h.feeds[f.name] != f {
 		return nil
 	}
-	return h.restPlaces.Take(ctx, f.restPlace, bound.OwnerOf(ctx), 1, nil)
+	return h.restPlaces.TakeFor(ctx, f.restPlace, 1)
 }
 
 // releaseRestPlace gives back the place that a feed was to rest at, since its bucket is there.

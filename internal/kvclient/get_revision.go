@@ -113,7 +113,7 @@ func (b *Bucket) awaitRevision(
 			return nil, notReached
 		}
 		if place.Size() == 0 {
-			err := b.client.limits.revisionWaits.Take(ctx, &place, bound.OwnerOf(ctx), 1, nil)
+			err := b.client.limits.revisionWaits.TakeFor(ctx, &place, 1)
 			if err != nil {
 				return nil, err
 			}

@@ -55,7 +55,7 @@ func (b *Bucket) scan(ctx context.Context, filters kv.Filters, each int64, begin
 	defer r.consumer.close()
 	pending := int(r.consumer.pending)
 	var room bound.Hold
-	err = b.client.limits.listed.Take(ctx, &room, bound.OwnerOf(ctx), int64(pending)*each, nil)
+	err = b.client.limits.listed.TakeFor(ctx, &room, int64(pending)*each)
 	if err != nil {
 		return 0, err
 	}

@@ -111,7 +111,7 @@ func (a *attempts) next(ctx context.Context, try int) error {
 		return nil
 	}
 	l := a.lanes().enter(a.subject())
-	err := l.bound.Take(ctx, &a.hold, bound.OwnerOf(ctx), 1, nil)
+	err := l.bound.TakeFor(ctx, &a.hold, 1)
 	if err == nil {
 		a.lane = l
 		return nil

@@ -94,7 +94,7 @@ func (w *writePace) admit(ctx context.Context, size int) (charge, error) {
 	var c charge
 	for left := max(size, pacedLeast); left > 0; left -= pacedPiece {
 		hold := new(bound.Hold)
-		err := w.bound.Take(ctx, hold, bound.OwnerOf(ctx), int64(min(left, pacedPiece)), nil)
+		err := w.bound.TakeFor(ctx, hold, int64(min(left, pacedPiece)))
 		if err != nil {
 			c.refund()
 			return nil, err
