@@ -8,8 +8,8 @@ import (
 // which appends it to the journal, matches it with the filters, and wakes who has to send it.
 
 // deliver hands entries to the journal and the audit, and wakes the subscriptions that they
-// concern. It returns what the entries show: that nothing is wrong, or that subscriptions hold what
-// is not so.
+// concern. It returns what the entries show: that nothing is wrong, or that subscriptions hold
+// outdated state.
 //
 // The subscriptions are woken without f.mu, since each asks for it at once, on another processor.
 // While the feed held the lock until all were woken, a thousand goroutines were put to sleep a

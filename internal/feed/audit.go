@@ -57,7 +57,7 @@ import (
 // the log begin, begin anew or go on. Then it makes a consumer behind the position. If missedSince
 // is set, the stream is asked once more and judgeLoss decides whether the log may really go on.
 // After that receive runs until something ends it. What ends it leaves its reason in dueReset, if
-// subscriptions hold what is not so, or in missedSince, if advisories may have been missed.
+// subscriptions hold outdated state, or in missedSince, if advisories may have been missed.
 type audit struct {
 	// anchor is the newest message that is known; the stream is recognised by it.
 	anchor anchor
@@ -119,7 +119,7 @@ const (
 	lookAgain
 	// startAgain: the source ends and starts again at once.
 	startAgain
-	// beginAnew: the same, and there the log begins anew. Subscriptions hold what is not so, and
+	// beginAnew: the same, and there the log begins anew. Subscriptions hold outdated state, and
 	// are reset.
 	beginAnew
 )

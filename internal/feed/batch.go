@@ -8,13 +8,13 @@ import (
 
 // This file bounds what a subscription looks at in one poll.
 //
-// A poll is made on a goroutine that serves thousands of other subscriptions, and while the feed
-// is locked everything of the bucket waits. A resume whose filters select nothing went through
-// 65,536 changes in one poll, with the feed locked. So a poll now matches some hundred changes at
-// most, fewer where the filters are long, and all but the first few without the lock. It then
-// commits its cursor, if the log is still the one that it was and the cursor was not set back
+// A poll is made on a goroutine that serves thousands of other subscriptions, and while the feed is
+// locked everything of the bucket waits. A resume whose filters select nothing went through 65,536
+// changes in one poll, with the feed locked. So a poll now matches some hundred changes at most,
+// fewer where the filters are long, and all but the first few without the lock. It then commits its
+// cursor, if the log is still the one that it was and the cursor was not set back
 // (TestPollNoticesWhatHappensMeanwhile, TestPollNoticesThatItWasSetBack). The markers that a
-// reading must come by are matched without the lock, too (reading.begin).
+// reading must include are matched without the lock, too (reading.begin).
 
 // A pollLimit says how much of the log one poll may look at. What a change costs is counted by the
 // tokens of the filters that it is matched with.

@@ -196,8 +196,8 @@
 //	journal  what was read of the bucket: the position, the log, the markers, where positions are
 //	         exact, and what proves that a point is of this history. Entries go in (append), and
 //	         what follows comes out: a change for the subscriptions, or the reason why they hold
-//	         what is not so. It says which points it vouches for (vouches), which markers a
-//	         reading must come by (markersFor), and what became of those that did not come
+//	         outdated state. It says which points it vouches for (vouches), which markers a
+//	         reading must include (markersFor), and what became of those that did not come
 //	         (explains).
 //	audit    what the source needs to judge what it sees: the anchor, the tallies, the delays,
 //	         since when advisories may be missed, and why the log is to begin anew. It judges an

@@ -12,9 +12,9 @@ import "kvgateway/internal/kv"
 //
 // # The rule
 //
-// (Contract 5.4.) A position p is exact if no number was skipped since the last exact one. It is
-// also exact if p ≥ L, where L is the stream's last number as its leader gave it in answer to a
-// question that was sent after the feed had seen the last skipped number x ≤ p.
+// A position p is exact if no number was skipped since the last exact one. It is also exact if p ≥
+// L, where L is the stream's last number as its leader gave it in answer to a question that was
+// sent after the feed had seen the last skipped number x ≤ p.
 //
 // # The proof
 //

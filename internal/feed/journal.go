@@ -8,10 +8,10 @@ import (
 )
 
 // A journal is what was read of one bucket: its recent changes, and what is needed to say later
-// which of them a client must be told, and whether what it holds is so.
+// which of them a client must be told, and whether what it holds is true.
 //
 // It is plain data. Entries go in, and what follows from them comes out as a result: a change that
-// subscriptions have to send, or the reason why they hold what is not so. It has no lock (Feed.mu
+// subscriptions have to send, or the reason why they hold outdated state. It has no lock (Feed.mu
 // guards it), starts nothing, wakes nobody, and is told what time it is. Only its log and its
 // markers take bytes of bounds that all journals share.
 //
@@ -114,7 +114,7 @@ func newJournal(o Options) journal {
 
 // append appends an entry, whose revision must be above the position. It returns the change that
 // subscriptions may have to send, nil if the entry's subject is no key. If the entry shows that
-// subscriptions hold what is not so, reset is the reason for their reset; otherwise it is "".
+// subscriptions hold outdated state, reset is the reason for their reset; otherwise it is "".
 //
 // A message with `Nats-Rollup: all` takes all others with it, and no advisory says so
 // (TestRollupOfAllIsAReset). See trackMarker for the other such entry, and audit.noteEntry for

@@ -12,11 +12,11 @@ import (
 // A mailbox holds the advisories of a bucket until the source's goroutine handles them.
 //
 // No advisory is lost silently. An advisory that says the same as one that waits already is not
-// kept twice, so only purges of single keys can be many. Those beyond the limit, 256, are judged
-// at once by whoever brings them, so that a sweep of markers is no reset, however large it is. Of
-// every other kind one is kept of those that say the same, so that there can be few. What nats.go
-// drops because its subscription is full (the bound advisory-bytes) ends the AdvisoryPeriod: then
-// all feeds doubt what they were told since they last looked, and compare their streams
+// kept twice, so only purges of single keys can be many. Those beyond the limit, 256, are judged at
+// once by whoever brings them, so that a sweep of markers is no reset, however large it is. Of
+// equal advisories of any other kind only one is kept, so there are few. What nats.go drops because
+// its subscription is full (the bound advisory-bytes) ends the AdvisoryPeriod: then all feeds doubt
+// what they were told since they last looked, and compare their streams
 // (TestPurgeWhoseAdvisoryWasDroppedIsAReset).
 //
 // Any goroutine may put, and one pops. The channel arrived has a token while something waits; a

@@ -159,9 +159,9 @@ func (j *journal) noteMarkersLost(upTo kv.Revision) {
 	j.storeHorizon, j.purgedTo = max(j.storeHorizon, upTo), max(j.purgedTo, upTo)
 }
 
-// An expectedMarker is one that the feed has read and that a reading must come by.
+// An expectedMarker is one that the feed has read and that a reading must include.
 //
-// A replay must come by the markers that the feed knows. Before anybody is given what comes after
+// A replay must include the markers that the feed knows. Before anybody is given what comes after
 // one that is missing, the feed reads what the stream had at that time: either the marker was
 // overwritten, and something newer comes, or it was purged or has expired, and the subscriptions
 // are reset. So it does not matter how late a purge is reported, and buckets whose entries expire

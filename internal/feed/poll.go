@@ -136,10 +136,10 @@ func (f *Feed) resetReasonLocked() string {
 // resetEvents sends a reset, after Live if the client believes that the source is lost.
 //
 // A reset has an id. Between a reset and the first entry a client holds nothing, while its last id
-// says that it holds everything: if its connection was cut there, it was given only what came
-// since, by another gateway that could vouch for the id, and by the same one where nothing was
-// ever removed. So the id of a reset is that of a snapshot of which nothing was sent, and that of
-// BucketDeleted is of an epoch that no bucket has (TestCutAfterAReset, TestInterleavings).
+// says that it holds everything. If its connection was cut there and it came back with that id, a
+// gateway that could vouch for the id gave it only what had come since. So the id of a reset is
+// that of a snapshot of which nothing was sent, and that of BucketDeleted is of an epoch that no
+// bucket has (TestCutAfterAReset, TestInterleavings).
 func (s *Subscription) resetEvents(events []Event, reason string) []Event {
 	f := s.feed
 	f.hub.stats.countReset(reason)
@@ -273,9 +273,7 @@ func (s *Subscription) pollLog(events []Event, limit int) (_ []Event, rest *batc
 // atLogEnd notes that everything in the log was sent, and sends what follows from that.
 func (s *Subscription) atLogEnd(events []Event) []Event {
 	f := s.feed
-	if s.pending != 0 {
-		s.pending, s.lags = 0, 0
-	}
+	s.pending, s.lags = 0, 0
 	// The cursor can be beyond the position, after a resume with an id of another gateway.
 	s.cursor = max(s.cursor, f.journal.Revision)
 	if s.syncDue && s.cursor >= s.syncFrom && f.journal.Revision >= s.syncFrom {

@@ -235,9 +235,9 @@ func (h *Hub) release(f *Feed) {
 	})
 }
 
-// restFeed lets a feed rest whose bucket is missing, and reports whether its source is to end. It
-// does not end if an advisory waits, which may say that the bucket is there. A feed that finds no
-// place among those that rest keeps the one it has.
+// restFeed lets a feed rest because its bucket is missing, and reports whether its source is to
+// end. It does not end if an advisory waits, which may say that the bucket is there. A feed that
+// finds no place among those that rest keeps the one it has.
 func (h *Hub) restFeed(f *Feed) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -260,7 +260,7 @@ func (h *Hub) restFeed(f *Feed) bool {
 }
 
 // rouseLocked gives a feed that rests a source again, which asks for the bucket; until it has
-// answered, new subscriptions wait. Other feeds it leaves alone. A *[bound.FullError] says that
+// answered, new subscriptions wait. It has no effect on other feeds. A *[bound.FullError] says that
 // there is no place among the feeds with a source, and then the feed rests on.
 func (h *Hub) rouseLocked(ctx context.Context, f *Feed) error {
 	if !f.resting || h.ctx.Err() != nil {

@@ -32,8 +32,8 @@ const (
 	maxGather = time.Second
 	// askTimeout is how long the answer to a question is waited for.
 	askTimeout = 2 * time.Second
-	// minAskTimeout is how long it is waited for after a loss, at first. The question may have
-	// been taken away by the node that went, so the first one is asked again sooner.
+	// minAskTimeout is how long it is waited for after a loss, at first. The node that failed may
+	// have received the question and lost it, so the first one is asked again sooner.
 	minAskTimeout = askTimeout / 4
 )
 
@@ -119,8 +119,8 @@ func (src *source) run(ctx context.Context) {
 	}
 }
 
-// pauseForRetry waits before the next start, or until an advisory of the bucket comes, which told
-// reports.
+// pauseForRetry waits before the next start. It reports whether an advisory of the bucket has ended
+// the wait.
 func (src *source) pauseForRetry(ctx context.Context, wait time.Duration) (told bool) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

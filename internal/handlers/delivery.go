@@ -215,9 +215,9 @@ func (d *delivery) watchSteps() {
 	}
 }
 
-// start lets a write take as long as it may: the time that all that was sent may take, less the
-// time already spent on it. It lets no write go on for much longer than the age of the answer. From
-// here to stop the answer can be evicted.
+// start gives a write its time: what answer-grace and answer-rate give for all bytes so far, less
+// the time spent on the earlier ones. It lets no write go on for much longer than the age of the
+// answer. From here to stop the answer can be evicted.
 func (d *delivery) start(now time.Time, bytes int) error {
 	left := d.answerLimits.time(d.sent+int64(bytes)) - d.spent
 	most := d.answerLimits.age.Duration() + d.answerLimits.grace.Duration()

@@ -16,9 +16,9 @@ import (
 // the parameters of its query, and the writer of its answer. It also has what the request has taken
 // of the gateway's bounds, and what the access log and the metrics say of the answer.
 //
-// It is the response writer that the router is given, so that no request costs an allocation more
-// than that. [Server.begin] makes it and [Server.finish] ends it, after which it serves another
-// request. Unless said otherwise, its fields belong to the goroutine of the request.
+// It is the response writer that the router is given, which saves an allocation for each request.
+// [Server.begin] makes it and [Server.finish] ends it, after which it serves another request.
+// Unless said otherwise, its fields belong to the goroutine of the request.
 //
 // Its methods stand where they are at home:
 //

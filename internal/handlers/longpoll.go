@@ -77,8 +77,8 @@ func (s *Server) longPoll(
 }
 
 // awaitChange reads again whenever the key may have changed, until it has or the time is over. It
-// returns what was read last. If nothing has changed, that is what the client has, and it comes
-// without the value: nobody must hold that while they wait.
+// returns what was read last. If nothing has changed, that is what the client has, and its value is
+// dropped, since a poll that waits must not hold one.
 func (s *Server) awaitChange(
 	x *exchange,
 	wanted wantedEntry,

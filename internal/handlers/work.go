@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// workLease is how long a request counts as at work that neither ends nor says that it waits.
+	// workLease is how long a request counts as at work if it neither ends nor pauses its turn.
 	workLease = 20 * time.Millisecond
 
 	// workWait is how long a request waits for its turn before it is refused.

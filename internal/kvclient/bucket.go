@@ -85,7 +85,7 @@ type binding struct {
 	leaderGet string
 	// replicated says that more than one replica may answer a direct get.
 	replicated bool
-	// writePrefix is what the subjects begin with that writes are published to.
+	// writePrefix is the prefix of the subjects to which writes are published.
 	writePrefix string
 	// ackStream is the name of the stream that acknowledges writes.
 	ackStream string

@@ -111,7 +111,7 @@ func (b *Bucket) makeConsumer(
 	return c, bucketError(b.name, err)
 }
 
-// listen makes the inbox, with room for so many messages that were not looked at yet.
+// listen makes the inbox, with a buffer of room messages.
 func (c *consumer) listen(room int) (err error) {
 	c.conn = c.link.Conn()
 	c.gone = c.link.Gone()

@@ -90,7 +90,7 @@ type Arrival struct {
 }
 
 // Tail starts reading after a revision, which must not be beyond the stream's last one: a consumer
-// that starts beyond it is deaf to what lies between (measured).
+// that starts beyond it never delivers the messages in between (measured).
 func (b *Bucket) Tail(ctx context.Context, after kv.Revision) (*Tail, error) {
 	c, err := b.makeConsumer(ctx, b.client.feeds, consumerSpec{
 		purpose:  "feed",
@@ -136,8 +136,8 @@ func (t *Tail) Err() error {
 }
 
 // Heard returns when the server said something last, which it does at least every 0.5 s while the
-// connection is there. Nothing that it said until then is lost, as it may be where a connection
-// dies and nobody is told.
+// connection is there. Nothing that it said until then is lost. What it says after that may be, if
+// the connection dies and no error shows it.
 func (t *Tail) Heard() time.Time { return t.began.Add(time.Duration(t.heard.Load())) }
 
 // run reads until the tail ends.

@@ -86,8 +86,8 @@ func (a *readAhead) next(ctx context.Context, last batchEnd) (
 	case last != batchTooSmall:
 		return tailLeast, tailExpires, nil
 	}
-	// What a very large message has beyond half of the bound has room beside it, since the bound is
-	// below the server's limit.
+	// At most half of the bound is claimed. The server's limit is above the bound, so there is room
+	// for what a larger message has beyond that.
 	if err := a.bound.Take(ctx, &a.alone, "", min(bytes, a.bound.Limit()/2), nil); err != nil {
 		return 0, 0, err
 	}

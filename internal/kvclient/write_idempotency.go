@@ -31,9 +31,9 @@ type Idempotency struct {
 // The server's duplicate check is for the whole stream, and drops a message with the same id also
 // if it is for another key (measured). So the id is a digest of everything that an idempotency key
 // is bound to: caller, bucket, key, operation and idempotency key (TestIdempotencyKeyIsBound,
-// TestIdempotencyBelongsToACaller). Of what is to be stored the id holds nothing, since otherwise
-// another request with the same idempotency key would not be noticed. For that a digest of the
-// request is stored beside the id, so that nothing else is stored twice.
+// TestIdempotencyBelongsToACaller). The id does not cover what is to be stored, since otherwise
+// another request with the same idempotency key would not be noticed. To notice it, a digest of the
+// request is stored beside the id.
 //
 // A repetition is found in one of four ways:
 //

@@ -148,7 +148,7 @@ func (l *Link) dial() error {
 	return nil
 }
 
-// Gone returns a channel that is closed when the connection is lost that is there now.
+// Gone returns a channel that is closed when the current connection is lost.
 func (l *Link) Gone() <-chan struct{} { return l.windows.gone() }
 
 // Conn returns the current connection, which may be on its way to being connected again.

@@ -10,7 +10,7 @@ type Pace struct {
 	Age time.Duration
 }
 
-// A clock knows when a stream has to speak unasked.
+// A clock knows when a stream has to send something without being woken.
 type clock struct {
 	// every is the time between two heartbeats.
 	every time.Duration

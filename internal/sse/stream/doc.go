@@ -33,7 +33,7 @@
 //	new      New has made it; it has no connection, and it cannot be woken
 //	open     the socket has taken everything (rest is empty)
 //	full     the socket did not take everything; rest waits in memory and counts as answer-bytes
-//	last     as full, and the source has said its last word (sourceEnded)
+//	last     as full, and the source has ended (sourceEnded)
 //	ended    the connection is closed, and onEnd was called
 //
 // A stream is visited when it was woken, when the socket takes more, and when its time comes.

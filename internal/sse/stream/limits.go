@@ -21,7 +21,8 @@ const writePatience = 30 * time.Second
 // once ([bound.Bound.Insist]). If there is no room, the largest stream of the client that holds
 // most is ended, and the client can resume it (TestStreamThatHoldsMostMakesRoom). A frame with
 // which many streams wait is in memory once, and is counted once, by the address of its first byte.
-// It counts for the client of one of these streams, and for another's when that has taken it.
+// It counts for the client of one of these streams. When that one has taken it, it counts for the
+// client of another stream that still waits.
 //
 // The kernel holds bytes for a client as well. A connection that was taken over has a send buffer
 // of 128 KiB, where the kernel would let it grow to 4 MB.

@@ -53,7 +53,8 @@ type LoopStream struct {
 	// onEnd is called once, with the number of bytes sent and the reason, when the stream ends.
 	onEnd func(sent int64, err error)
 
-	// clock says when the stream has to speak unasked. It is not looked at while rest has bytes.
+	// clock says when the stream has to send something without being woken. It is not looked at
+	// while rest has bytes.
 	clock clock
 	// rest has the bytes that the socket did not take.
 	rest []byte
@@ -67,7 +68,8 @@ type LoopStream struct {
 	deadline time.Time
 	// sent is how many bytes the socket took.
 	sent int64
-	// sourceEnded says that the source has said its last word, or that the goaway was appended.
+	// sourceEnded says that the source has nothing more to send, ever, or that the goaway was
+	// appended.
 	sourceEnded bool
 	// ended says that the stream has ended and its connection is closed.
 	ended bool

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// resetTime is how long the reset may take with which a connection that its client has closed
-	// answers a write. That a client farther away has gone shows at the next heartbeat.
+	// resetTime is how long to wait for the TCP reset after a write to a connection that its client
+	// has closed. That a client farther away has gone shows at the next heartbeat.
 	resetTime = 300 * time.Millisecond
 	// patienceSlack is the part of the patience, a third, that may have passed when a write begins
 	// under an earlier deadline: to set a deadline costs a twentieth of a delivery.
@@ -207,9 +207,9 @@ func (s *Writer) send(appendTo func([]byte) []byte) (err error) {
 	return err
 }
 
-// drain sends all that the source has to say now, and reports whether it has said its last word. It
-// returns early when the stream reaches its age, since a client that is always behind has to come
-// again too.
+// drain sends all that the source has to send now, and reports whether it has ended. It returns
+// early when the stream reaches its age, since a client that is always behind has to come again
+// too.
 func (s *Writer) drain(source Source, c *clock) (over bool, err error) {
 	when := AtOnce
 	for when == AtOnce && err == nil && !s.clientGone.Load() && !c.expired(time.Now()) {
