@@ -182,8 +182,9 @@
 //     readingCursor with that of the feed.
 //   - Feed.mu guards the following types as a whole, and their methods are called with it held:
 //     [journal] with its [changeLog], [exactness] and [keyMemory], [interests], [sourceStatus],
-//     [waiters], [absences], and [Subscription]. The exported methods of a Subscription, and the
-//     few others that say so, lock the feed themselves.
+//     [waiters], [absences], and [Subscription]. The exported methods of a Subscription lock the
+//     feed themselves, except for Stamp and Bucket, whose results do not change. So do the few
+//     others that say so.
 //   - All other methods take the locks that they need.
 //
 // The goroutine of the source is the only one that touches the source's own fields, its [audit]

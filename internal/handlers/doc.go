@@ -141,8 +141,9 @@
 // the place of a stream (enterPoll). It shares its reads with the long polls of all clients, but
 // does not wait for one in the queue of another client for longer than a moment (sharedReads).
 //
-// A watch: parseWatch → enterStreams → subscribe (feed.Hub.Subscribe for each bucket) → an
-// sse.Follower, which turns what the subscriptions report into frames. The handlers take no part in
-// that: a stream.Loops asks it on the connection itself (watchTaken), or, over HTTP/2 and TLS and
-// with --stream-loops 0, a stream.Writer does, through net/http.
+// A watch: parseWatch → an sse.Follower is made, which turns what its subscriptions report into
+// frames → enterStreams → subscribe (findTargets, then feed.Hub.Subscribe for each bucket). From
+// then on the handlers take no part in it: watchTaken takes the connection over, and a stream.Loops
+// asks the Follower and writes; or, over HTTP/2 and TLS and with --stream-loops 0, a stream.Writer
+// does, through net/http.
 package handlers

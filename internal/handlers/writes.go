@@ -69,6 +69,7 @@ func (s *Server) putValue(x *exchange) error {
 		return err
 	}
 	ctx := x.context()
+	// Put checks both again, with the bucket as it is then. This is before the body is read.
 	if err := b.CheckTTL(ctx, write.TTL); err != nil {
 		return err
 	}

@@ -88,7 +88,7 @@ func (b *Bucket) putIf(
 			return nil, b.preconditionFailed(p, last)
 		}
 		created = last == nil || last.IsMarker()
-		r.stamp.put(msg, created)
+		r.stamp.put(msg, created) // put assumed that nothing was there
 		return msg, nil
 	}
 	if p.IfAbsent() {

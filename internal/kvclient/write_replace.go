@@ -23,8 +23,8 @@ const maxTries = 8
 //	publish | the server stores the message if the entry is still | done, another error, or if the
 //	        | the last one                                        | race was lost look again
 //
-// It is tried maxTries times at most. A writer that has read and lost waits for the key's lane
-// before it looks again. One that has read nothing, since it knew which revision to expect, does
+// It is tried maxTries times at most. A PATCH, a DELETE and a PUT that must read first (queues)
+// wait for the key's lane before they look again. A PUT that knew which revision to expect does
 // not: mostly it finds that its precondition does not hold any more, which is no reason to wait.
 // Where a replicated stream refuses a write that nothing visible contradicts, another writer's is
 // on its way through the replicas, and will be seen or have failed soon: the replacement backs off

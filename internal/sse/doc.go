@@ -23,7 +23,18 @@
 //	                                        └─ Change ─► Encoder ─► frame
 //
 // The writer is a stream.Writer, or one loop of the stream.Loops; a stream.LoopStream is a stream
-// that a loop writes.
+// that a loop writes. From a NATS message to the socket a change comes through these functions:
+//
+//	kvclient  Tail.receive, add, deliver          a batch of messages becomes entries
+//	feed      source.receive, deliver,            the journal appends them, the interest tree says
+//	          appendEntries                       which subscriptions they concern
+//	          Subscription.arrived                wakes
+//	stream    LoopStream.Wake; loop.visit,        the loop comes to the stream, which asks
+//	          advance, ask
+//	sse       Follower.Next, fetch                what the subscriptions have
+//	feed      Subscription.Poll, matchLog         the changes that the filters select
+//	sse       Encoder.Change, Change.Frame        the bytes, made once for all streams
+//	stream    loop.send, push, writeNow           one write to the socket
 //
 // # Files
 //
