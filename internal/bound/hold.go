@@ -130,7 +130,8 @@ func (h *Hold) Evictable(evict func()) {
 	}
 	defer b.mu.Unlock()
 	b.unlist(h)
-	if h.evict = evict; evict != nil && !h.leaving {
+	h.evict = evict
+	if evict != nil && !h.leaving {
 		b.list(h)
 	}
 }

@@ -174,7 +174,8 @@ func (b *Bound) count(h *Hold, size int64) {
 		return
 	}
 	own := b.owners[owner].resized(h.size, size, fromSmall, toSmall)
-	if b.owners[owner] = own; own.all <= 0 {
+	b.owners[owner] = own
+	if own.all <= 0 {
 		delete(b.owners, owner)
 	}
 }

@@ -97,7 +97,8 @@ const wholeEra = "0000"
 func newEra(whole bool) string {
 	short := kv.Base36(rand.Uint64())
 	const digits = "123456789abcdefghijklmnopqrstuvwxyz"
-	if short[0] = digits[rand.IntN(len(digits))]; whole {
+	short[0] = digits[rand.IntN(len(digits))]
+	if whole {
 		short[0], short[1] = wholeEra[0], digits[rand.IntN(len(digits))]
 	}
 	return string(short[:])

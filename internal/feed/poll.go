@@ -180,7 +180,8 @@ func (s *Subscription) pollReading(events []Event, limit int) []Event {
 		s.continueAfter(r.key.to)
 		return events
 	}
-	if s.syncFrom = end; s.countsKeys && r.key.after == 0 {
+	s.syncFrom = end
+	if s.countsKeys && r.key.after == 0 {
 		s.keys = keys
 	}
 	s.sent, s.sentCheck = to, toCheck

@@ -93,7 +93,8 @@ func (src *source) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if patience = min(2*patience, askTimeout); reached {
+		patience = min(2*patience, askTimeout)
+		if reached {
 			patience = minAskTimeout
 		}
 		if errors.Is(err, errRestart) {

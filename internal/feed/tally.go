@@ -46,7 +46,8 @@ func talliesFrom(first tally) tallies { return tallies{last: first, aging: first
 // something last.
 func (t *tallies) note(s kvclient.StreamState, heard, now time.Time) {
 	same := t.last.StreamState
-	if same.At = s.At; same == s {
+	same.At = s.At
+	if same == s {
 		return
 	}
 	if heard.Sub(t.aging.at) >= advisoryDelay {

@@ -246,7 +246,8 @@ func (run *importRun) settle(number int) error {
 	if run.halted {
 		return nil
 	}
-	if run.settled = number; number%progressEach == 0 {
+	run.settled = number
+	if number%progressEach == 0 {
 		return run.report.progressed(number)
 	}
 	return nil

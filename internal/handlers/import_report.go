@@ -79,7 +79,8 @@ func (p *report) line(appendTo func([]byte) []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for len(p.buffer) >= reportBytes && p.err == nil {
-		if p.waiting = true; p.evicted {
+		p.waiting = true
+		if p.evicted {
 			p.x.sending.evict()
 		}
 		p.changed.Wait()
@@ -96,7 +97,8 @@ func (p *report) line(appendTo func([]byte) []byte) error {
 func (p *report) progressed(line int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.progress = line; len(p.buffer) < reportBytes {
+	p.progress = line
+	if len(p.buffer) < reportBytes {
 		p.takeProgress()
 	}
 	p.changed.Broadcast()

@@ -148,7 +148,8 @@ func (l keyListing) names(found kvclient.KeyListing) iter.Seq[listedName] {
 			if !listed || n == last {
 				continue
 			}
-			if last = n; !yield(n) {
+			last = n
+			if !yield(n) {
 				return
 			}
 		}

@@ -136,7 +136,8 @@ func (w *revisionWait) answer(ctx context.Context, b *Bucket, a *revisionAnswer)
 	a.bucket, a.err = b.rebind(ctx)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if a.at = time.Now(); a.err == nil {
+	a.at = time.Now()
+	if a.err == nil {
 		w.last = a
 	}
 	if w.asking == a {

@@ -331,7 +331,8 @@ func (f *Follower) Beat(b []byte) []byte {
 	for i := range f.subscriptions {
 		s := &f.subscriptions[i]
 		point, exact, ok := s.Bookmark()
-		if known = known || ok; !ok {
+		known = known || ok
+		if !ok {
 			continue
 		}
 		s.moveTo(point)

@@ -237,7 +237,8 @@ func (l *loop) end(s *LoopStream, err error) {
 	}
 	_ = s.conn.Close() // nothing is buffered in it
 	l.unsent.Add(-int64(len(s.rest)))
-	if s.rest = nil; s.held != nil {
+	s.rest = nil
+	if s.held != nil {
 		s.held.drop()
 	}
 	s.onEnd(s.sent, err)

@@ -84,10 +84,12 @@ func (r *run) chosen() (attacks, shared []attack.Attack, err error) {
 		}
 		return picked
 	}
-	if attacks = attack.Closed(); r.only != "" {
+	attacks = attack.Closed()
+	if r.only != "" {
 		attacks = pick(r.only)
 	}
-	if shared = attack.Closed(); r.same != "all" {
+	shared = attack.Closed()
+	if r.same != "all" {
 		shared = pick(r.same)
 	}
 	if r.only == "none" {

@@ -45,7 +45,8 @@ func (c *Client) meaning(b Block, now time.Time) []Item {
 		item.Reason = d.Type
 	case "sync", "bookmark":
 		p, ok := c.positions(b.ID)[d.Bucket]
-		if item.Epoch = p.epoch; !ok || p.inSnapshot || p.revision != d.Revision {
+		item.Epoch = p.epoch
+		if !ok || p.inSnapshot || p.revision != d.Revision {
 			item.Kind, item.Reason = "unreadable", b.ID+" with "+b.Data
 		} else if b.Event == "bookmark" && p.epoch == nowhere && !d.Exact {
 			item.Kind = "nowhere"

@@ -131,7 +131,8 @@ func (p *prompt) staleAndLive() {
 			if stale {
 				p.fail(i, "stale", "stale twice")
 			}
-			if stale = true; !p.explained(item.At) {
+			stale = true
+			if !p.explained(item.At) {
 				p.fail(i, "stale", "stale while nothing was wrong")
 			}
 		case "goaway":
