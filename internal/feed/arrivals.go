@@ -51,7 +51,7 @@ func (src *source) appendEntries(entries []kv.Entry) (found verdict) {
 		}
 		change.feed = f
 		f.interests.Match(e.Key, func(s *Subscription) {
-			if s.arrived(e.Revision) {
+			if s.noteChange(e.Revision) {
 				src.toWake = append(src.toWake, s.wake)
 			}
 		})

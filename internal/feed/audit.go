@@ -180,18 +180,18 @@ func (a *audit) noteAdvisoryPeriod(h kvclient.AdvisoryPeriod, heard, now time.Ti
 // is judged by what the advisory says was requested, and not only by what the stream says now. This
 // holds for all updates since the log began, also those from before a later start
 // (TestDiscardForAMomentIsAReset).
-func (a *audit) judgeAdvisory(told kvclient.Advisory, terms kv.Terms) verdict {
-	switch told.Kind {
+func (a *audit) judgeAdvisory(advisory kvclient.Advisory, terms kv.Terms) verdict {
+	switch advisory.Kind {
 	case kvclient.StreamPurged:
 		return resetFor(ReasonPurged)
 	case kvclient.StreamDeleted:
-		if told.At.IsZero() || told.At.After(a.streamCreated) {
+		if advisory.At.IsZero() || advisory.At.After(a.streamCreated) {
 			return resetFor(ReasonHorizon)
 		}
 	case kvclient.StreamUpdated:
 		a.configUpdated = true
-		others := told.Terms != nil && *told.Terms != terms.ExceptSubjects()
-		if others && !told.At.Before(a.begunAtServer) {
+		others := advisory.Terms != nil && *advisory.Terms != terms.ExceptSubjects()
+		if others && !advisory.At.Before(a.begunAtServer) {
 			return resetFor(ReasonConfig)
 		}
 	case kvclient.Reconnected:

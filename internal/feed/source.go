@@ -122,7 +122,7 @@ func (src *source) run(ctx context.Context) {
 
 // pauseForRetry waits before the next start. It reports whether an advisory of the bucket has ended
 // the wait.
-func (src *source) pauseForRetry(ctx context.Context, wait time.Duration) (told bool) {
+func (src *source) pauseForRetry(ctx context.Context, wait time.Duration) (ok bool) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
@@ -306,8 +306,8 @@ func (src *source) receive(
 				later()
 			}
 		case <-src.mail.arrived:
-			a, told := src.mail.pop()
-			if !told {
+			a, ok := src.mail.pop()
+			if !ok {
 				continue
 			}
 			if err := src.handleAdvisory(a); err != nil {
@@ -344,8 +344,8 @@ func (src *source) gatherPurges(ctx context.Context) {
 	for {
 		select {
 		case <-src.mail.arrived:
-			switch a, told := src.mail.pop(); {
-			case !told:
+			switch a, ok := src.mail.pop(); {
+			case !ok:
 			case a.Kind == kvclient.StreamPurged:
 				more.Reset(gatherGap)
 			default:

@@ -237,9 +237,9 @@ func (h *Hub) Subscribe(
 // patterns returns the filters as text, each once.
 func (s *Subscription) patterns() []string { return patternsOf(s.options.Filters) }
 
-// arrived notes that a change came that the subscription has to send, and reports whether the
+// noteChange notes that a change came that the subscription has to send, and reports whether the
 // subscription is to be woken.
-func (s *Subscription) arrived(revision kv.Revision) bool {
+func (s *Subscription) noteChange(revision kv.Revision) bool {
 	if s.state != following || s.pending != 0 {
 		return false
 	}

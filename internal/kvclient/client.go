@@ -106,7 +106,7 @@ type Client struct {
 	// pace bounds how much is written in a while.
 	pace *writePace
 	// lanes queue the writers that lost a race.
-	lanes *lanes
+	lanes *laneSet
 	// sizes remember which values are large.
 	sizes *sizes
 	// hiddenKeys is what HiddenKeys returns.

@@ -203,9 +203,9 @@ func statusOf(msg *nats.Msg) (status, description string) {
 	return first(msg.Header, "Status"), first(msg.Header, "Description")
 }
 
-// arrived makes an entry of a message that came to the inbox; one without a key if that is outside
-// the grammar. It returns [kv.ErrUnavailable] if messages before this one were lost.
-func (c *consumer) arrived(msg *nats.Msg) (kv.Entry, error) {
+// number numbers a message that came to the inbox and makes an entry of it, without a key if that
+// is outside the grammar. It returns [kv.ErrUnavailable] if messages before this one were lost.
+func (c *consumer) number(msg *nats.Msg) (kv.Entry, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return kv.Entry{}, fmt.Errorf("%w: consumer: %w", kv.ErrUnexpectedAnswer, err)
@@ -214,7 +214,7 @@ func (c *consumer) arrived(msg *nats.Msg) (kv.Entry, error) {
 		return kv.Entry{}, fmt.Errorf("%w: messages were lost: the one after %d came as number %d",
 			kv.ErrUnavailable, c.received-1, meta.Sequence.Consumer)
 	}
-	return c.bucket.delivered(msg, meta), nil
+	return c.bucket.entryOf(msg, meta), nil
 }
 
 // close ends the subscription and asks for the consumer to be deleted, so that it does not count

@@ -84,7 +84,7 @@
 //	nothing, sent                      | ErrOutcomeUnknown
 //	nothing, not sent                  | ErrUnavailable
 //
-// Writers that lost a race for a key queue in its lane: see lanes. An entry with a time to live
+// Writers that lost a race for a key queue in its lane: see laneSet. An entry with a time to live
 // rolls its key up: see expireAfter, and mayExempt for entries that never expire. Transactions are
 // atomic batches ([Bucket.Transact]); imports and deletions by filter go through a pipeline, which
 // has a table of its outcomes.

@@ -263,9 +263,9 @@ func readBookkeeping(h nats.Header, created time.Time) *kv.Bookkeeping {
 	return p
 }
 
-// delivered makes an entry of what a consumer delivered; without a key if that is outside the
+// entryOf makes an entry of what a consumer delivered; without a key if that is outside the
 // grammar.
-func (b *Bucket) delivered(msg *nats.Msg, meta *nats.MsgMetadata) kv.Entry {
+func (b *Bucket) entryOf(msg *nats.Msg, meta *nats.MsgMetadata) kv.Entry {
 	key, _ := b.keyOf(msg.Subject)
 	e := kv.Entry{
 		Key:      key.String(),

@@ -285,7 +285,7 @@ func (r *scanReader) fetchBatch(ctx context.Context) ([]*nats.Msg, error) {
 // do and the filters do not select it, or it is outside the revisions of the pass. Keys outside the
 // grammar, which other tools can store, are never visited.
 func (r *scanReader) add(msg *nats.Msg) (kv.Revision, error) {
-	e, err := r.consumer.arrived(msg)
+	e, err := r.consumer.number(msg)
 	if err != nil {
 		return 0, err
 	}

@@ -240,7 +240,7 @@ func (t *Tail) collect(msg *nats.Msg) (entries []kv.Entry, err error) {
 func (t *Tail) add(entries []kv.Entry, msg *nats.Msg) ([]kv.Entry, error) {
 	switch meaningOf(msg) {
 	case meansEntry:
-		e, err := t.consumer.arrived(msg)
+		e, err := t.consumer.number(msg)
 		if err != nil {
 			return entries, err
 		}

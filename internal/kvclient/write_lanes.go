@@ -11,8 +11,8 @@ import (
 	"kvgateway/internal/kv"
 )
 
-// lanes queues the writers that lost a compare-and-set race for a key, so that they retry one at a
-// time. A PATCH, a DELETE, and a PUT that must read first, are tried maxTries times. If all retry
+// laneSet queues the writers that lost a compare-and-set race for a key, so that they retry one at
+// a time. A PATCH, a DELETE, and a PUT that must read first, are tried maxTries times. If all retry
 // at once they mostly defeat each other: of 32 clients that patched one key in a loop half got 503,
 // and of 128 clients 85 % (measured). With the queue all of them are served
 // (TestManyWritersOfOneKey).
@@ -23,7 +23,7 @@ import (
 // of random length before its third attempt and before each one after it.
 //
 // A lane exists only while somebody uses it.
-type lanes struct {
+type laneSet struct {
 	// set is the set to which the lanes' bounds belong.
 	set *bound.Set
 	// spec is what the bound of each lane is made from.
@@ -39,7 +39,7 @@ type lanes struct {
 type lane struct {
 	// bound has the one place that a writer holds while it retries.
 	bound *bound.Bound
-	// users is how many writers wait or have the place; it is guarded by lanes.mu.
+	// users is how many writers wait or have the place; laneSet.mu guards it.
 	users int
 }
 
@@ -50,9 +50,9 @@ const (
 	maxLosersOfOwner = 512
 )
 
-// newLanes makes the lanes of a client. It puts one bound of theirs into the set at once, so that
-// the bound is listed also while there are no lanes.
-func newLanes(set *bound.Set, timeout time.Duration) *lanes {
+// newLanes makes the set of lanes of a client. It puts one bound of theirs into the set at once, so
+// that the bound is listed also while there are no lanes.
+func newLanes(set *bound.Set, timeout time.Duration) *laneSet {
 	spec := bound.Spec{
 		Name:  "key-writers",
 		Of:    "writers of one key that lost a race for it and try again",
@@ -65,7 +65,7 @@ func newLanes(set *bound.Set, timeout time.Duration) *lanes {
 		OwnerQueue: maxLosersOfOwner,
 	}
 	set.New(spec)
-	return &lanes{set: set, spec: spec, lanes: make(map[string]*lane)}
+	return &laneSet{set: set, spec: spec, lanes: make(map[string]*lane)}
 }
 
 // attempts are the attempts of one write at its key. They must be ended.
@@ -80,11 +80,11 @@ type attempts struct {
 	hold bound.Hold
 }
 
-// attempts begins the attempts of a write at the key.
-func (b *Bucket) attempts(k kv.Key) attempts { return attempts{bucket: b, key: k} }
+// newAttempts begins the newAttempts of a write at the key.
+func (b *Bucket) newAttempts(k kv.Key) attempts { return attempts{bucket: b, key: k} }
 
 // lanes returns the lanes of the bucket's client.
-func (a *attempts) lanes() *lanes { return a.bucket.client.lanes }
+func (a *attempts) lanes() *laneSet { return a.bucket.client.lanes }
 
 // subject returns the subject that the write publishes to, which names its lane.
 func (a *attempts) subject() string { return a.bucket.writePrefix + a.key.String() }
@@ -132,7 +132,7 @@ func (a *attempts) end() {
 }
 
 // enter returns the lane of a subject for one more user, and makes it if there is none.
-func (ls *lanes) enter(subject string) *lane {
+func (ls *laneSet) enter(subject string) *lane {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	l := ls.lanes[subject]
@@ -145,7 +145,7 @@ func (ls *lanes) enter(subject string) *lane {
 }
 
 // leave takes a user away from a lane, and removes the lane with its last user.
-func (ls *lanes) leave(subject string, l *lane) {
+func (ls *laneSet) leave(subject string, l *lane) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	if l.users--; l.users == 0 {

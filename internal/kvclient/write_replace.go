@@ -84,7 +84,7 @@ func (*mismatchError) Error() string { return "wrong last revision" }
 // run carries the replacement out. It returns what propose returns, a *[repeatedError],
 // [kv.ErrIdempotencyReuse], [kv.ErrContention], and otherwise the errors of a read and of publish.
 func (r *replacement) run(ctx context.Context) (kv.Position, error) {
-	attempts := r.bucket.attempts(r.key)
+	attempts := r.bucket.newAttempts(r.key)
 	defer attempts.end()
 	var before kv.Revision
 	for try := range maxTries {

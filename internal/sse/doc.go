@@ -28,7 +28,7 @@
 //	kvclient  Tail.receive, add, deliver          a batch of messages becomes entries
 //	feed      source.receive, deliver,            the journal appends them, the interest tree says
 //	          appendEntries                       which subscriptions they concern
-//	          Subscription.arrived                wakes
+//	          Subscription.noteChange             wakes
 //	stream    LoopStream.Wake; loop.visit,        the loop comes to the stream, which asks
 //	          advance, ask
 //	sse       Follower.Next, fetch                what the subscriptions have

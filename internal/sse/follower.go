@@ -309,10 +309,10 @@ func (f *Follower) appendEvent(b []byte, e *feed.Event) []byte {
 	case feed.Reset:
 		s.encoder.Digest = s.content + e.Stamp
 		s.moveTo(e.Point)
-		return s.encoder.AppendTold(b, f.currentID(), *e)
+		return s.encoder.AppendNotice(b, f.currentID(), *e)
 	case feed.Synced, feed.BucketDeleted:
 		s.moveTo(e.Point)
-		return s.encoder.AppendTold(b, f.currentID(), *e)
+		return s.encoder.AppendNotice(b, f.currentID(), *e)
 	case feed.BecameExact:
 		s.moveTo(e.Point)
 		if !f.options.Bookmarks {
@@ -320,14 +320,14 @@ func (f *Follower) appendEvent(b []byte, e *feed.Event) []byte {
 		}
 		return s.encoder.AppendBookmark(b, f.currentID(), e.Point.Revision, true)
 	}
-	return s.encoder.AppendTold(b, nil, *e)
+	return s.encoder.AppendNotice(b, nil, *e)
 }
 
 // Beat appends a heartbeat, or bookmarks in its place. Within a snapshot the id moves, but there is
 // no revision up to which the client has everything, so there is no bookmark.
 func (f *Follower) Beat(b []byte) []byte {
 	b = f.appendRest(b)
-	known, told := false, false
+	known, wrote := false, false
 	for i := range f.subscriptions {
 		s := &f.subscriptions[i]
 		point, exact, ok := s.Bookmark()
@@ -337,11 +337,11 @@ func (f *Follower) Beat(b []byte) []byte {
 		}
 		s.moveTo(point)
 		if f.options.Bookmarks && !point.InSnapshot {
-			told = true
+			wrote = true
 			b = s.encoder.AppendBookmark(b, f.currentID(), point.Revision, exact)
 		}
 	}
-	if told {
+	if wrote {
 		return b
 	}
 	if f.options.OneBucket && !known {
@@ -356,7 +356,7 @@ func (f *Follower) Beat(b []byte) []byte {
 func (f *Follower) GoAway(b []byte, reason string) []byte {
 	f.over = true
 	goAway := feed.Event{Kind: feed.GoAway, Reason: reason}
-	return f.subscriptions[0].encoder.AppendTold(f.appendRest(b), nil, goAway)
+	return f.subscriptions[0].encoder.AppendNotice(f.appendRest(b), nil, goAway)
 }
 
 // currentID returns the id of the stream as a whole. It is empty as long as no subscription has

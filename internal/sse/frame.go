@@ -195,15 +195,15 @@ type members struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// AppendTold appends the block of an event that is not a change. The id may be empty.
-func (e *Encoder) AppendTold(dst, id []byte, told feed.Event) []byte {
-	m := members{Bucket: e.Bucket.String(), Reason: told.Reason}
+// AppendNotice appends the block of an event that is not a change. The id may be empty.
+func (e *Encoder) AppendNotice(dst, id []byte, event feed.Event) []byte {
+	m := members{Bucket: e.Bucket.String(), Reason: event.Reason}
 	name := ""
-	switch told.Kind {
+	switch event.Kind {
 	case feed.Synced:
-		name, m.Revision, m.Exact = "sync", &told.Point.Revision, &told.Exact
-		if told.Keys >= 0 {
-			m.Keys = &told.Keys
+		name, m.Revision, m.Exact = "sync", &event.Point.Revision, &event.Exact
+		if event.Keys >= 0 {
+			m.Keys = &event.Keys
 		}
 	case feed.Reset:
 		name = "reset"
