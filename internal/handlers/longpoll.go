@@ -60,119 +60,127 @@ func (s *Server) longPoll(
 	have kv.Condition,
 	wait time.Duration,
 ) (kv.Entry, error) {
-	ctx, answer := x.context(), x.Header()
 	if wanted.options.MinRevision != (kv.Position{}) { // The first read may already wait.
 		if err := s.enterPoll(x); err != nil {
 			return kv.Entry{}, err
 		}
 	}
-	e, err := s.sharedReads.fetch(ctx, answer, wanted, "")
-	if !unchanged(have, &e, err) {
-		return e, err
+	p := waitingPoll{server: s, x: x, wanted: wanted, have: have}
+	if p.read() {
+		return p.entry, p.err
 	}
 	if err := s.enterPoll(x); err != nil {
-		return e, err
+		return kv.Entry{}, err
 	}
-	return s.awaitChange(x, wanted, have, wait, e, err)
+	return p.await(wait)
 }
 
-// awaitChange reads again whenever the key may have changed, until it has or the time is over. It
-// returns what was read last. If nothing has changed, that is what the client has, and its value is
-// dropped, since a poll that waits must not hold one.
-func (s *Server) awaitChange(
-	x *exchange,
-	wanted wantedEntry,
-	have kv.Condition,
-	wait time.Duration,
-	e kv.Entry,
-	err error,
-) (kv.Entry, error) {
-	ctx, answer := x.context(), x.Header()
+// A waitingPoll is a long poll whose client has what was read first.
+type waitingPoll struct {
+	// server reads for the poll.
+	server *Server
+	// x is the exchange.
+	x *exchange
+	// wanted is what the client wants. How new it must be is set as the key changes.
+	wanted wantedEntry
+	// have is what the client has.
+	have kv.Condition
+	// entry and err are what was read last. The value is dropped if the client has it already,
+	// since a poll that waits must not hold one.
+	entry kv.Entry
+	err   error
+}
+
+// read reads the entry, and reports whether it is something that the client has not, or an error.
+func (p *waitingPoll) read() (changed bool) {
+	p.entry, p.err = p.server.sharedReads.fetch(p.x.context(), p.x.Header(), p.wanted, "")
+	if !unchanged(p.have, &p.entry, p.err) {
+		return true
+	}
+	p.entry.Value = nil
+	return false
+}
+
+// readAnew is read, of the bucket as it is now.
+func (p *waitingPoll) readAnew() (changed bool) {
+	bucket, err := p.server.client.Bucket(p.x.context(), p.wanted.bucket.Name())
+	if err != nil {
+		p.err = err
+		return true
+	}
+	p.wanted.bucket = bucket
+	return p.read()
+}
+
+// await reads again whenever the key may have changed, until it has or the time is over. It returns
+// what was read last.
+func (p *waitingPoll) await(wait time.Duration) (kv.Entry, error) {
+	ctx := p.x.context()
 	over := time.NewTimer(wait)
 	defer over.Stop()
-	only := kv.FilterOf(wanted.key)
 	wakeUp := make(chan struct{}, 1)
 	options := feed.SubscribeOptions{
-		Filters:     kv.Filters{only},
+		Filters:     kv.Filters{kv.FilterOf(p.wanted.key)},
 		UpdatesOnly: true,
 		NoValues:    true,
 	}
-	wake := feed.WakeByToken(wakeUp)
-	subscription, subscribeErr := s.subscribeTo(ctx, wanted.bucket.Name(), options, wake)
-	if subscribeErr != nil {
-		return e, subscribeErr
+	subscription, err := p.server.subscribeTo(
+		ctx, p.wanted.bucket.Name(), options, feed.WakeByToken(wakeUp))
+	if err != nil {
+		return p.entry, err
 	}
 	defer subscription.Close()
 	// A replica that is behind could hide a change that the subscription has reported already.
-	wanted.options.Consistency = kvclient.Leader
-	e.Value = nil
+	p.wanted.options.Consistency = kvclient.Leader
 	// The first read is for what was stored before the subscription began.
-	for readNow := true; ; readNow = false {
-		var ended, expired bool
-		readNow, ended = pollSubscription(subscription, &wanted, readNow)
-		if readNow {
-			if wanted.bucket, err = s.client.Bucket(ctx, wanted.bucket.Name()); err != nil {
-				return e, err
-			}
-			if e, err = s.sharedReads.fetch(ctx, answer, wanted, ""); !unchanged(have, &e, err) {
-				return e, err
-			}
-			e.Value = nil
+	for first := true; ; first = false {
+		reported, ended := p.collect(subscription)
+		if (first || reported) && p.readAnew() || ended {
+			return p.entry, p.err
 		}
-		if ended {
-			return e, err
-		}
-		x.turn.Pause()
+		p.x.turn.Pause()
+		expired := false
 		select {
 		case <-wakeUp:
-		case <-expiry(&e, err):
+		case <-expiry(&p.entry, p.err):
 			expired = true
 		case <-over.C:
-			return e, err
+			return p.entry, p.err
 		case <-ctx.Done():
-			return e, ctx.Err()
+			return p.entry, ctx.Err()
 		}
-		if err := x.turn.Begin(ctx); err != nil {
-			return e, err
+		if err := p.x.turn.Begin(ctx); err != nil {
+			return p.entry, err
 		}
-		if expired {
-			if e, err = s.sharedReads.fetch(ctx, answer, wanted, ""); !unchanged(have, &e, err) {
-				return e, err
-			}
-			e.Value = nil
+		if expired && p.read() {
+			return p.entry, p.err
 		}
 	}
 }
 
-// pollSubscription takes what the subscription reports, and sets in wanted how new the next answer
-// must be. The result readNow reports whether it is time to read, and ended whether the
-// subscription reports nothing more.
-func pollSubscription(
-	subscription *feed.Subscription,
-	wanted *wantedEntry,
-	first bool,
-) (readNow, ended bool) {
-	readNow = first
+// collect takes what the subscription reports, and sets how new the next answer must be. The result
+// reported says that it is time to read, and ended that the subscription reports nothing more.
+func (p *waitingPoll) collect(subscription *feed.Subscription) (reported, ended bool) {
 	for {
 		events, more := subscription.Poll(nil, pollEvents)
 		for _, event := range events {
 			switch event.Kind {
 			case feed.Changed:
-				readNow = true
-				if event.Change.Revision > wanted.options.MinRevision.Revision {
+				reported = true
+				if event.Change.Revision > p.wanted.options.MinRevision.Revision {
 					// The revision came from the stream itself, so it needs no check.
-					wanted.options.MinRevision = event.Change.Unchecked()
-					wanted.isReported = true
+					p.wanted.options.MinRevision = event.Change.Unchecked()
+					p.wanted.isReported = true
 				}
 			case feed.Reset, feed.BucketDeleted:
-				readNow = true
-				wanted.options.MinRevision, wanted.isReported = kv.Position{}, false
+				reported = true
+				p.wanted.options.MinRevision, p.wanted.isReported = kv.Position{}, false
 			case feed.GoAway:
 				ended = true
 			}
 		}
 		if !more {
-			return readNow, ended
+			return reported, ended
 		}
 	}
 }
