@@ -43,6 +43,7 @@ func (x *exchange) cut() {
 // respond sends a whole body. The body must be the gateway's own, be held by the request (see
 // [delivery]), or have at most freeAnswer bytes.
 func (x *exchange) respond(status int, contentType []string, body []byte) {
+	x.releaseBody()
 	h := x.Header()
 	h["Content-Type"] = contentType
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
@@ -54,24 +55,29 @@ func (x *exchange) respond(status int, contentType []string, body []byte) {
 	x.write(body)
 }
 
+// encodeJSON returns a value as JSON, with a line feed.
+func encodeJSON(value any) ([]byte, error) {
+	body, err := json.Marshal(value)
+	if err != nil {
+		return nil, fmt.Errorf("encode answer: %w", err)
+	}
+	return append(body, '\n'), nil
+}
+
 // respondJSON sends a value as JSON. It encodes the value before the status line goes out, so that
 // a failure to do so is still a problem.
 func (x *exchange) respondJSON(status int, value any) error {
-	body, err := json.Marshal(value)
+	body, err := encodeJSON(value)
 	if err != nil {
-		return fmt.Errorf("encode answer: %w", err)
+		return err
 	}
-	if status == http.StatusOK {
-		return x.respondHeld(append(body, '\n'))
-	}
-	x.respond(status, headerJSON, append(body, '\n'))
-	return nil
+	return x.respondHeld(status, body)
 }
 
-// respondHeld sends JSON with status 200. If it is more than freeAnswer bytes, a GET waits until
-// there is room to hold them. The answer of a request that changed something is sent in any case:
-// what was done cannot be refused any more.
-func (x *exchange) respondHeld(body []byte) error {
+// respondHeld sends JSON. If it is more than freeAnswer bytes, a GET waits until there is room to
+// hold them. The answer of a request that changed something is sent in any case: what was done
+// cannot be refused any more.
+func (x *exchange) respondHeld(status int, body []byte) error {
 	if len(body) > freeAnswer {
 		size := int64(cap(body))
 		d, reads := x.delivery(), x.request.Method == http.MethodGet
@@ -81,6 +87,6 @@ func (x *exchange) respondHeld(body []byte) error {
 			}
 		}
 	}
-	x.respond(http.StatusOK, headerJSON, body)
+	x.respond(status, headerJSON, body)
 	return nil
 }

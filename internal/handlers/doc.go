@@ -35,11 +35,11 @@
 // begin with that name.
 //
 //	the surface     server, routes, cors, admit, exchange, contract, target
-//	resources       buckets (buckets_document), keys (keys_delete), values, writes, patch,
-//	                entries, import (import_line, import_reader, import_report), history,
-//	                markers, transactions (transactions_body, transactions_operation,
-//	                transactions_limits, transactions_problems), watch (watch_request,
-//	                watch_taken), longpoll, service
+//	resources       buckets (buckets_document, buckets_list), keys (keys_delete), values,
+//	                writes, patch, entries, import (import_line, import_reader,
+//	                import_report), history, markers, transactions (transactions_body,
+//	                transactions_operation, transactions_limits, transactions_problems),
+//	                watch (watch_request, watch_taken), longpoll, service
 //	of a request    conditions, prefer, ranges, accept, idempotency, ttl, page, json,
 //	                body (body_read)
 //	of an answer    answer, hold, delivery, list, problems, and package problem
@@ -83,8 +83,10 @@
 //	request-heads            heads above 8 KiB       admission       the end
 //	connection-requests      requests over HTTP/2    the handler     its end, eviction, a wait
 //	requests-at-work         requests about buckets  the handler     the end, with pauses
-//	body-memory              bodies above 4 KiB      a claim         the end, or eviction
-//	transaction-bodies       bodies above 64 KiB     a claim         the end, or eviction
+//	body-memory              bodies above 4 KiB      a claim         the answer, or eviction
+//	transaction-bodies       bodies above 64 KiB     a claim         the answer, or eviction
+//	bucket-requests          lists of buckets, and   the body        the answer is made
+//	                         changes of buckets
 //	imports                  imports, deletions      the first line  the last, or eviction
 //	answer-bytes             answers above 4 KiB     they are read   the end, or eviction
 //	connection-answer-bytes  the same over HTTP/2    they are read   the end, or eviction

@@ -22,8 +22,8 @@ import (
 //
 // Its methods stand where they are at home:
 //
-//	exchange    context, waitContext, owner; Unwrap, WriteHeader and Write, which make it a
-//	            response writer
+//	exchange    context, waitContext, owner, releaseBody; Unwrap, WriteHeader and Write, which make
+//	            it a response writer
 //	target      bucketName, key
 //	prefer      preferredWait
 //	body_read   refuseEncoding
@@ -152,9 +152,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request) *exchange {
 // finish gives back what the request held, logs and counts it, and returns the exchange to the
 // pool. The answer of a connection that was taken over is logged when its stream ends.
 func (s *Server) finish(x *exchange) {
-	if x.body != nil {
-		x.body.release()
-	}
+	x.releaseBody()
 	if x.status == 0 {
 		x.status = http.StatusOK
 	}
@@ -169,6 +167,16 @@ func (s *Server) finish(x *exchange) {
 	x.pollPlace.release()
 	*x = exchange{}
 	exchanges.Put(x)
+}
+
+// releaseBody gives back what the request's body holds, which nothing needs any more. It is called
+// before an answer is sent. What a body holds cannot be evicted once it is complete, so a client
+// that sent large transactions and did not read the answers kept others out for as long as an
+// answer may take (TestUnreadAnswersHoldNoPlacesOrBodies).
+func (x *exchange) releaseBody() {
+	if x.body != nil {
+		x.body.release()
+	}
 }
 
 // waitContext returns a context for a wait that must not end when the client only sends no more. It

@@ -85,6 +85,7 @@ func (x *exchange) problemDocument(p problem.Error) []byte {
 
 // writeProblem sends a problem, with the headers that its kind and the problem itself ask for.
 func (x *exchange) writeProblem(p problem.Error) {
+	x.releaseBody()
 	body, kind, h := x.problemDocument(p), p.Kind(), x.Header()
 	for _, header := range []http.Header{p.Header, kind.Header} {
 		for name, values := range header {

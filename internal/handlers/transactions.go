@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"net/http"
 	"strconv"
 
 	"kvgateway/internal/handlers/problem"
@@ -46,7 +47,7 @@ func (s *Server) transact(x *exchange) error {
 		return err
 	}
 	x.Header()["Kv-Revision"] = []string{done.Revision.String()}
-	return x.respondHeld(appendTransacted(nil, &done, transaction.Steps))
+	return x.respondHeld(http.StatusOK, appendTransacted(nil, &done, transaction.Steps))
 }
 
 // readTransaction reads the body of a transaction. The memory of large ones has a bound of its own,
