@@ -24,7 +24,7 @@ import (
 // count, so an import that NATS holds back is not slow. TestBodiesHaveTheirTime shows all of this.
 //
 // Memory: whoever keeps the body claims the size of the buffer before making it, beyond the first
-// freeBody bytes. What is claimed is held until the request is answered.
+// freeBody bytes. What is claimed is held until the answer is made.
 //
 // Eviction: while another request waits for room, a body can lose its memory, and an import its
 // place, if its client has stalled. A client has stalled if the gateway has waited for it for the
@@ -32,16 +32,21 @@ import (
 // sixteenth of what the body holds. So a client must send 64 KiB each second for each MiB that it
 // holds, and nobody keeps memory occupied cheaply. The bound evicts the largest hold first. Over
 // HTTP/2 a request can also lose its place among those that are being answered, whether or not its
-// body holds anything, but only while Read waits (TestStalledHTTP2BodiesKeepNobodyOut).
+// body holds anything (TestStalledHTTP2BodiesKeepNobodyOut).
 //
-//	state     Read                      claim                       evict
-//	open      waits within its time     waits for room              ends Read and claim: evicted
-//	evicted   fails at once: 408        fails with errBodyEvicted   has no further effect
-//	complete  (not called)              (not called)                has no effect
-//	released  (not called)              (not called)                has no effect
+// All this happens only while Read waits, or while an import waits until its client reads the
+// report. What the gateway does with what has come is not held against the client, however long
+// NATS takes for it. While a body waits for more room it can lose the memory that it has, since
+// bodies that each have some would wait for each other else.
 //
-// Read, claim and note are for the goroutine that reads the body. evict may be called by any
-// goroutine.
+//	the body           can lose its memory  can lose its place  then
+//	waits in Read      yes                  yes                 Read fails: 408
+//	waits to be read   yes                  yes                 the report is cut
+//	waits for room     yes                  no                  the claim fails: errBodyEvicted
+//	otherwise          no                   no                  -
+//
+// Read and claim are for the goroutine that reads the body. evict, awaitClient and goOn may be
+// called by any goroutine.
 type requestBody struct {
 	// in is where the body comes from.
 	in io.Reader
@@ -74,7 +79,7 @@ type requestBody struct {
 
 	// memory is what is claimed of the memory of bodies, largeMemory what is claimed of large in
 	// its place, and place is the place of an import.
-	memory, largeMemory, place bound.Hold
+	memory, largeMemory, place bodyHold
 	// requestPlace is the place of the request among those over HTTP/2 that are being answered. The
 	// request can lose it while Read waits for the client. It is nil over HTTP/1.1.
 	requestPlace *bound.Hold
@@ -129,7 +134,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		b.requestPlace.Evictable(b.evict)
 		b.requestPlace.Idle(b.idle)
 	}
+	b.awaitClient(b.idle)
 	n, err := b.in.Read(p)
+	b.goOn()
 	if b.requestPlace != nil {
 		b.requestPlace.Evictable(nil)
 	}
@@ -196,18 +203,28 @@ func (b *requestBody) account(n int, waited time.Duration) {
 	if b.fresh += int64(n); b.fresh >= max(freeBody, b.held/16) {
 		b.fresh, b.idle = 0, 0
 	}
-	b.note()
 }
 
-// note reports to the bounds how long the gateway has waited for this client. It must also be
-// called now and then while the gateway is busy with what has come.
-func (b *requestBody) note() {
+// awaitClient notes that the gateway waits for the client, which was idle for some time already.
+// Until goOn, the body can be evicted.
+func (b *requestBody) awaitClient(idle time.Duration) {
 	if b.cancel == nil { // The body holds nothing.
 		return
 	}
-	b.memory.Idle(b.idle)
-	b.largeMemory.Idle(b.idle)
-	b.place.Idle(b.idle)
+	evict := b.evict
+	b.memory.await(evict, idle)
+	b.largeMemory.await(evict, idle)
+	b.place.await(evict, idle)
+}
+
+// goOn notes that a wait for the client is over.
+func (b *requestBody) goOn() {
+	if b.cancel == nil {
+		return
+	}
+	b.memory.resume()
+	b.largeMemory.resume()
+	b.place.resume()
 }
 
 // tooSlow returns the bound that the body has exceeded after a read that waited so long in vain.
@@ -242,18 +259,23 @@ func (b *requestBody) claim(size int64) error {
 
 // take takes size of a bound for the body. If the body holds some of it already, take extends that
 // to size.
-func (b *requestBody) take(of *bound.Bound, hold *bound.Hold, size int64) error {
+func (b *requestBody) take(of *bound.Bound, hold *bodyHold, size int64) error {
 	b.mu.Lock()
 	if b.cancel == nil {
 		b.context, b.cancel = context.WithCancel(b.context)
 	}
 	b.mu.Unlock()
+	b.memory.await(b.evict, 0)
+	b.largeMemory.await(b.evict, 0)
 	var err error
 	if hold.Size() > 0 {
 		err = hold.Extend(b.context, size)
 	} else {
-		err = of.Take(b.context, hold, bound.OwnerOf(b.context), size, b.evict)
+		err = of.Take(b.context, &hold.Hold, bound.OwnerOf(b.context), size, nil)
 	}
+	b.memory.resume()
+	b.largeMemory.resume()
+	hold.taken()
 	switch {
 	case b.wasEvicted():
 		return errBodyEvicted
@@ -304,14 +326,8 @@ func (b *requestBody) wasEvicted() bool {
 func (b *requestBody) complete() {
 	b.disarm()
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.done = true
-	held := b.cancel != nil
-	b.mu.Unlock()
-	if held {
-		b.memory.Evictable(nil)
-		b.largeMemory.Evictable(nil)
-		b.place.Evictable(nil)
-	}
 }
 
 // release gives back all that the body holds. It may be called more than once.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/bound"
 )
 
 // stallImports begins imports that send nothing behind the given part, and returns their
@@ -250,4 +252,66 @@ func TestImportsAndDeletionsHaveAnAge(t *testing.T) {
 		t.Errorf("%v", p)
 	}
 	g.get(t, "/buckets/shop/keys/a").is(t, 200)
+}
+
+// However slow the store is, an import keeps its place and its memory while its client does not
+// keep the gateway waiting.
+func TestBodiesAreKeptWhileTheStoreIsSlow(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for 5 s until another request is refused")
+	}
+	t.Parallel()
+	large := strings.Repeat("v", 1_000_000)
+	for _, test := range []struct {
+		bound string
+		// left is what is left of the bound for the import.
+		left int64
+		// size is that of each line, of which there are so many that NATS must take some before the
+		// rest is read.
+		size, lines int
+		// other is a request that waits for room in vain.
+		other []string
+	}{
+		{"imports", 1, 500, 1200,
+			[]string{"POST", "/buckets/shop/entries", `{"key":"b","text":"v"}`, lineType}},
+		{"body-memory", 1<<20 + 128<<10, 100_000, 120,
+			[]string{"PUT", "/buckets/shop/keys/b", large}},
+	} {
+		t.Run(test.bound, func(t *testing.T) {
+			t.Parallel()
+			bounds := bound.NewSet()
+			g := start(t, func(s *setup) {
+				s.handlers.Bounds, s.client.Bounds = bounds, bounds
+				s.client.RequestTimeout = time.Minute
+			})
+			g.bucket(t, jetstream.KeyValueConfig{
+				Bucket: "shop", Storage: jetstream.MemoryStorage,
+			})
+			of := bounds.Find(test.bound)
+			var rest bound.Hold
+			if err := of.Take(t.Context(), &rest, "", of.Limit()-test.left, nil); err != nil {
+				t.Fatal(err)
+			}
+			line := `{"key":"a","text":"` + strings.Repeat("v", test.size) + "\"}\n"
+			r := g.rawImport(t, "/buckets/shop/entries", test.lines*len(line))
+			r.send(line)
+			eventually(t, "a line is stored", func() bool { return g.lastOf(t, "shop") == 1 })
+			g.wire.hold()
+			sent := r.send(strings.Repeat(line, test.lines-1))
+			eventually(t, "the bound is full", func() bool {
+				return of.Used() >= of.Limit()-test.left/2
+			})
+			r.awaitStall()
+			a := g.sessionFrom(t, otherAddress).
+				do(t, test.other[0], test.other[1], test.other[2], test.other[3:]...)
+			if a.status != 503 {
+				t.Errorf("the other request: %d %s", a.status, a.body)
+			}
+			g.wire.release()
+			r.answer().wantDone(t, test.lines, 0)
+			if err := <-sent; err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

@@ -41,7 +41,7 @@
 //	                transactions_operation, transactions_limits, transactions_problems),
 //	                watch (watch_request, watch_taken), longpoll, service
 //	of a request    conditions, prefer, ranges, accept, idempotency, ttl, page, json,
-//	                body (body_read)
+//	                body (body_hold, body_read)
 //	of an answer    answer, hold, delivery, list, problems, and package problem
 //	bounds          owner, connection, http2, work, storage, stream_places, answer_limits,
 //	                body_bounds, transactions_limits

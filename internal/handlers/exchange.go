@@ -22,8 +22,8 @@ import (
 //
 // Its methods stand where they are at home:
 //
-//	exchange    context, waitContext, owner, releaseBody; Unwrap, WriteHeader and Write, which make
-//	            it a response writer
+//	exchange    context, waitContext, owner, releaseBody; Unwrap, WriteHeader and Write, which
+//	            make it a response writer
 //	target      bucketName, key
 //	prefer      preferredWait
 //	body_read   refuseEncoding

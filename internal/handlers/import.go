@@ -156,7 +156,6 @@ func (run *importRun) feed(in *kvclient.Import, lines *lineReader) error {
 		if err != nil {
 			return cutProblem(err)
 		}
-		lines.body.note()
 		run.read++
 		if run.read%progressEach == 0 && run.draining() {
 			return problem.New(problem.ShuttingDown)

@@ -79,7 +79,11 @@ func (p *report) line(appendTo func([]byte) []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for len(p.buffer) >= reportBytes && p.err == nil {
-		p.waiting = true
+		if !p.waiting {
+			p.waiting = true
+			p.x.body.awaitClient(0)
+			defer p.x.body.goOn()
+		}
 		if p.evicted {
 			p.x.sending.evict()
 		}
@@ -147,7 +151,9 @@ func (p *report) close() {
 	p.closed = true
 	p.changed.Broadcast()
 	p.mu.Unlock()
+	p.x.body.awaitClient(0)
 	<-p.done
+	p.x.body.goOn()
 }
 
 // run sends what comes until the report is closed, or nobody takes it.
