@@ -157,7 +157,8 @@ func (run *importRun) feed(in *kvclient.Import, lines *lineReader) error {
 			return cutProblem(err)
 		}
 		run.read++
-		if run.read%progressEach == 0 && run.draining() {
+		// It is asked for each line, since a slow client may take minutes for a few of them.
+		if run.draining() {
 			return problem.New(problem.ShuttingDown)
 		}
 		if err := run.put(in, run.read, line, tooLong, lines.limit); err != nil {

@@ -369,3 +369,23 @@ func TestImportEndsWithItsBucket(t *testing.T) {
 		})
 	}
 }
+
+// An import ends with the next line that comes once the gateway is shutting down, however few have
+// come, and its client learns after which line to go on.
+func TestShutdownEndsImports(t *testing.T) {
+	t.Parallel()
+	var draining atomic.Bool
+	g := start(t, func(s *setup) { s.handlers.Draining = draining.Load })
+	g.shop(t)
+	line := `{"key":"a","text":"v"}` + "\n"
+	r := g.rawImport(t, "/buckets/shop/entries", 1000*len(line))
+	r.send(line)
+	eventually(t, "a line is stored", func() bool { return g.lastOf(t, "shop") == 1 })
+	draining.Store(true)
+	r.send(line)
+	i := r.answer()
+	problem, _ := i.last["problem"].(map[string]any)
+	if codeOf(problem) != "shutting-down" || asUint(t, i.last["stored"]) != 1 {
+		t.Errorf("the last line is %v", i.last)
+	}
+}
