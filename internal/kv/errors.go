@@ -30,6 +30,8 @@ var (
 	// ErrStorageExhausted says that a limit of the account or the server is reached; nothing was
 	// stored.
 	ErrStorageExhausted = errors.New("storage of the account or server exhausted")
+	// ErrMemoryExhausted is the [ErrStorageExhausted] of a bucket whose storage is memory.
+	ErrMemoryExhausted = fmt.Errorf("%w: memory", ErrStorageExhausted)
 	// ErrOverloaded says that the server refuses because of its load; nothing was done.
 	ErrOverloaded = errors.New("server overloaded")
 	// ErrContention says that other writers won each of the bounded tries; nothing was stored.

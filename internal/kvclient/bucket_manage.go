@@ -45,7 +45,7 @@ func (c *Client) CreateBucket(
 		return status, false, err
 	}
 	if err != nil {
-		return kv.BucketStatus{}, false, configRefusal(name, err)
+		return kv.BucketStatus{}, false, configRefusal(name, config.Storage, err)
 	}
 	return c.bucketStatus(name, &info), true, nil
 }
@@ -102,9 +102,13 @@ func (c *Client) changeStream(
 }
 
 // configRefusal turns the refusal of a configuration that the server does not take into a
-// *[kv.ConfigError]. The server answers some of these like a 500.
-func configRefusal(name kv.BucketName, err error) error {
+// *[kv.ConfigError], or into what bucketError or ofMemory says. The server answers some of these
+// like a 500.
+func configRefusal(name kv.BucketName, storage kv.Storage, err error) error {
 	err = bucketError(name, err)
+	if storage == kv.MemoryStorage {
+		err = ofMemory(err)
+	}
 	e, unnamed := err.(*kv.APIError)
 	if unnamed && (e.Code < 500 || e.ErrCode == errCodeInvalidStreamConfig ||
 		e.ErrCode == errCodeReplicasNotSupported) {
@@ -152,7 +156,7 @@ func (c *Client) UpdateBucket(
 	}
 	var info streamInfoResponse
 	if err := c.changeStream(ctx, "STREAM.UPDATE", name, settings, &info); err != nil {
-		return kv.BucketStatus{}, configRefusal(name, err)
+		return kv.BucketStatus{}, configRefusal(name, next.Storage, err)
 	}
 	return c.bucketStatus(name, &info), nil
 }

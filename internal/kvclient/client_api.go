@@ -3,6 +3,7 @@ package kvclient
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -122,6 +123,16 @@ func refusal(e *kv.APIError) error {
 		return fmt.Errorf("%w: %w", kv.ErrStorageExhausted, e)
 	}
 	return e
+}
+
+// ofMemory makes the refusal of a bucket whose storage is memory, for want of storage, an
+// [kv.ErrMemoryExhausted]. Other errors stay as they are.
+func ofMemory(err error) error {
+	e, refused := errors.AsType[*kv.APIError](err)
+	if !errors.Is(err, kv.ErrStorageExhausted) || refused && e.ErrCode == errCodeMaxStreams {
+		return err
+	}
+	return fmt.Errorf("%w: %w", kv.ErrMemoryExhausted, err)
 }
 
 // isMismatch reports whether JetStream refused because the expected last revision was another.

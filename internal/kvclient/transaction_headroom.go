@@ -39,8 +39,12 @@ func (p *plan) checkHeadroom(ctx context.Context) error {
 		used, limit = tier.Memory, tier.Limits.MaxMemory
 	}
 	if size := p.size(); limit >= 0 && used+size > uint64(limit) {
-		return fmt.Errorf("%w: %d bytes of %d are used and the transaction has up to %d",
+		err := fmt.Errorf("%w: %d bytes of %d are used and the transaction has up to %d",
 			kv.ErrStorageExhausted, used, limit, size)
+		if p.rules.memory {
+			return ofMemory(err)
+		}
+		return err
 	}
 	return nil
 }

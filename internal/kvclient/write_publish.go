@@ -110,6 +110,8 @@ func (b *Bucket) readAcknowledgement(reply *nats.Msg) (rev kv.Revision, duplicat
 		return 0, false, &kv.TTLNotEnabledError{Bucket: bucket}
 	case e.ErrCode == errCodeMessageTooLarge:
 		return 0, false, &kv.ValueTooLargeError{}
+	case b.rules.memory && b.ackStream == b.stream: // The rules of a mirror are not its origin's.
+		return 0, false, ofMemory(refusal(e))
 	default:
 		return 0, false, refusal(e)
 	}
