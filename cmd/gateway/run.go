@@ -86,6 +86,7 @@ func serve(
 	options.Metrics, options.Draining = registry, draining.Load
 	if embedded != nil {
 		options.Failing, options.TooManyBuckets = embedded.WriteError, embedded.TooManyStreams
+		options.MemoryForBuckets = int64(c.MemoryForBuckets)
 	}
 	handler, err := handlers.New(options)
 	if err != nil {

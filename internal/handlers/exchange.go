@@ -37,6 +37,7 @@ import (
 //	access_log  line
 //	problems    fail, logFailure, recovered, problemDocument, writeProblem
 //	list        appendProblem
+//	storage     explained
 type exchange struct {
 	// ResponseWriter is net/http's own.
 	http.ResponseWriter
@@ -65,6 +66,8 @@ type exchange struct {
 	logger *zerolog.Logger
 	// basePath is the prefix below which everything is mounted; see [Options].
 	basePath string
+	// memoryForBuckets is that of the [Options].
+	memoryForBuckets int64
 	// turn is the request's turn at work; nil if it needs none.
 	turn *bound.Turn
 	// openPlace is the request's place among the requests over HTTP/2 that are open.
@@ -132,16 +135,17 @@ func (x *exchange) Write(p []byte) (int, error) {
 func (s *Server) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x := exchanges.Get().(*exchange)
 	*x = exchange{
-		ResponseWriter: w,
-		id:             s.ids.next(),
-		isHead:         r.Method == http.MethodHead,
-		start:          time.Now(),
-		route:          s.unrouted,
-		request:        r,
-		answerLimits:   s.answerLimits,
-		logger:         &s.logger,
-		basePath:       s.options.BasePath,
-		unread:         r.ContentLength != 0,
+		ResponseWriter:   w,
+		id:               s.ids.next(),
+		isHead:           r.Method == http.MethodHead,
+		start:            time.Now(),
+		route:            s.unrouted,
+		request:          r,
+		answerLimits:     s.answerLimits,
+		logger:           &s.logger,
+		basePath:         s.options.BasePath,
+		memoryForBuckets: s.options.MemoryForBuckets,
+		unread:           r.ContentLength != 0,
 	}
 	if c := connectionOf(r); c != nil && c.stepped != nil {
 		c.stepped.HeadDone()

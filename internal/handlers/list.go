@@ -184,7 +184,7 @@ func (l *listWriter) isGone(err error) bool {
 // appendProblem appends a problem as a member of a line, and logs the error if the client did not
 // cause it.
 func (x *exchange) appendProblem(dst []byte, err error) []byte {
-	p := problemOf(err)
+	p := x.explained(problemOf(err), err)
 	x.logFailure(p, err)
 	return append(append(dst, `"problem":`...), x.problemDocument(p)...)
 }

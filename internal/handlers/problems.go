@@ -38,7 +38,7 @@ func (x *exchange) fail(err error) {
 	if errors.Is(err, context.Canceled) && x.context().Err() != nil {
 		x.cut()
 	}
-	p := problemOf(err)
+	p := x.explained(problemOf(err), err)
 	x.logFailure(p, err)
 	x.writeProblem(p)
 }

@@ -78,6 +78,9 @@ type Options struct {
 	// TooManyBuckets reports whether the embedded NATS has refused to create a bucket because it
 	// has as many as the limit of open files allows. If it is nil, the embedded NATS never does.
 	TooManyBuckets func() bool
+	// MemoryForBuckets is how many bytes the buckets of the embedded NATS may hold whose storage is
+	// memory; 0 if NATS is not embedded.
+	MemoryForBuckets int64
 }
 
 // BuildInfo says which build is running.

@@ -59,3 +59,17 @@ func (s *Server) createFailure(err error) error {
 			"limit, as with ulimit -n, LimitNOFILE of systemd or --ulimit of a container, and " +
 			"start the gateway again."}
 }
+
+// explained returns the problem of an error. If the buckets in the memory of the embedded NATS have
+// used up what they may hold, it says what makes room, which NATS does not know.
+func (x *exchange) explained(p problem.Error, err error) problem.Error {
+	most := x.memoryForBuckets
+	if most > 0 && p.Code == problem.StorageExhausted && errors.Is(err, kv.ErrMemoryExhausted) {
+		p.Detail = fmt.Sprintf("The buckets whose storage is memory may hold %d bytes in all, "+
+			"which are used up, or reserved by the max_bytes of buckets. Nothing was stored. "+
+			"DELETE a bucket whose storage is memory, or PATCH one with a smaller max_bytes or "+
+			"history or a shorter ttl; deleting keys is refused as well. Or start the gateway "+
+			"with a larger --memory-for-buckets.", most)
+	}
+	return p
+}
