@@ -86,7 +86,8 @@ type Spec struct {
 	// is held is given back bit by bit, the oldest first, the limit in one lease. So after a burst
 	// claims are granted at a steady pace. A claim is granted as soon as the bound is not full, and
 	// what it has beyond the limit delays those after it. The owner that holds least comes first,
-	// so such a bound has no shares and no reserve.
+	// and does not wait if it holds less than an eighth of the limit, so such a bound has no shares
+	// and no reserve.
 	Drains bool
 }
 
@@ -178,8 +179,12 @@ func (b *Bound) Waiting() int {
 	return b.waiting.length
 }
 
-// Refuse counts a refusal that the caller has decided on itself, as with bounds of time.
-func (b *Bound) Refuse() { b.refused.Add(1) }
+// Refuse counts a refusal that the caller has decided on itself, as with bounds of time. It returns
+// the error for it.
+func (b *Bound) Refuse() *FullError {
+	b.refused.Add(1)
+	return &FullError{Bound: b.spec}
+}
 
 // Refused returns how many claims were refused since the start.
 func (b *Bound) Refused() uint64 { return b.refused.Load() }

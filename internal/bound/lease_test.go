@@ -156,12 +156,18 @@ func TestDrainingBoundServesTheOwnerThatHoldsLeast(t *testing.T) {
 			})
 		}
 		time.Sleep(5 * time.Second)
-		for _, size := range []int64{1, 500, 2000, 500} {
+		for _, claim := range []struct {
+			size int64
+			wait time.Duration
+		}{
+			{1, 0}, {100, 0}, {500, 0}, // it has held less than an eighth before each
+			{100, 1500 * time.Millisecond}, // what it holds drains behind what a held before
+			{2000, 2 * time.Second},
+		} {
 			began := time.Now()
-			take(t, b, "b", size)
-			// What was granted last may exceed the limit by a claim of a, and by one of b before.
-			if took := time.Since(began); took > 2100*time.Millisecond {
-				t.Errorf("a claim of %d was granted after %v", size, took)
+			take(t, b, "b", claim.size)
+			if took := time.Since(began); took > claim.wait {
+				t.Errorf("a claim of %d was granted after %v", claim.size, took)
 			}
 		}
 		close(stop)

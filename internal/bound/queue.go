@@ -188,12 +188,15 @@ func (b *Bound) grantWaiting() {
 // grantToLeast grants claims while there is room, each time one of the owner that holds least. Of
 // equal ones the line comes first that was served longest ago. b.mu must be held.
 func (b *Bound) grantToLeast() {
-	for b.waiting.length > 0 && b.missing(0, 0, 0) <= 0 {
+	for b.waiting.length > 0 {
 		least, held := (*line)(nil), int64(math.MaxInt64)
 		for l := b.waiting.rotation.next; l != &b.waiting.rotation; l = l.next {
 			if n := b.owners[whole(l.owner)].all; n < held {
 				least, held = l, n
 			}
+		}
+		if !b.hasDrained(least.owner) {
+			return
 		}
 		b.waiting.moveToEnd(least)
 		b.grant(least.end.next.claim)

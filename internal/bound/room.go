@@ -73,9 +73,6 @@ func (b *Bound) ownReserve() int64 { return b.spec.Reserve * b.spec.PerOwner / b
 // it is 0 or less if there is room. What is saved for claims counts as held, except for saved,
 // which is saved for the claim of this hold. b.mu must be held.
 func (b *Bound) missing(from, to, saved int64) int64 {
-	if b.spec.Drains { // it has room as long as it is not full
-		return b.used.all - b.spec.Limit + 1
-	}
 	after := b.used.resized(from, to, b.isSmall(from), b.isSmall(to))
 	after.all += b.saved - saved
 	return after.excess(b.spec.Limit, b.spec.Reserve, b.isSmall(to))
@@ -102,7 +99,22 @@ func (b *Bound) missingPart(part string, from, to int64) int64 {
 
 // fits reports whether there is room. b.mu must be held.
 func (b *Bound) fits(owner string, from, to int64) bool {
+	if b.spec.Drains {
+		return b.hasDrained(owner)
+	}
 	return b.missing(from, to, 0) <= 0 && b.fitsOwner(owner, from, to)
+}
+
+// modestPart is the part of the limit of a bound that drains which an owner may hold, and get more
+// at once although the bound is full.
+const modestPart = 8
+
+// hasDrained reports whether an owner gets more of a bound that drains: if it is not full, or the
+// owner holds little. The second cannot go on for long, since the bound is never twice as full. b.mu
+// must be held.
+func (b *Bound) hasDrained(owner string) bool {
+	modest := owner != "" && b.owners[whole(owner)].all < b.spec.Limit/modestPart
+	return b.used.all < b.spec.Limit || modest && b.used.all < 2*b.spec.Limit
 }
 
 // fitsOwner reports whether there is room in the shares of the owner and of its part. b.mu must be

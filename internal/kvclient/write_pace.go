@@ -20,8 +20,8 @@ const (
 	pacedLease = 4 * time.Second
 	// pacedLeast is what a write counts for at least, so that the writes of a burst are not many.
 	pacedLeast = 1 << 10
-	// pacedPiece is the most that is claimed at once. Others wait no longer than 50 ms behind it.
-	pacedPiece = 256 << 10
+	// pacedPiece is the most that is claimed at once. Others wait no longer than 12 ms behind it.
+	pacedPiece = 64 << 10
 	// refusedPause is the time between two attempts of work that waits on when it is refused.
 	refusedPause = 100 * time.Millisecond
 )
@@ -35,6 +35,8 @@ const (
 type writePace struct {
 	// short reports whether memory is short.
 	short func() bool
+	// wait is how long a write waits at most, for all its pieces.
+	wait time.Duration
 	// ended is closed when nothing is to wait any more.
 	ended <-chan struct{}
 	// bound has the holds of writes, which drain.
@@ -49,15 +51,16 @@ func newWritePace(
 	if short == nil {
 		return nil
 	}
-	return &writePace{short: short, ended: ended, bound: set.New(bound.Spec{
+	return &writePace{short: short, wait: wait, ended: ended, bound: set.New(bound.Spec{
 		Name: "written-bytes",
 		Of: "bytes that are written through the gateway to the embedded NATS, which keeps them " +
 			"in memory for a while, while the process has much memory in use; this much may be " +
 			"written at once, and a quarter of it in each second from then on",
 		Unit:  bound.Bytes,
 		Limit: pacedBurst,
-		AtLimit: "writes wait, and the client comes first that has written least of late; what " +
-			"has waited for four fifths of the timeout is refused with 503; imports go on waiting",
+		AtLimit: "writes wait, and the client comes first that has written least of late; one that " +
+			"has written little does not wait; what has waited for four fifths of the timeout is " +
+			"refused with 503; imports go on waiting",
 		Setting:    "--slow-writes-above",
 		Wait:       wait,
 		Queue:      maxWaiters,
@@ -91,12 +94,17 @@ func (w *writePace) admit(ctx context.Context, size int) (charge, error) {
 	if w == nil || !w.short() {
 		return nil, nil
 	}
+	waitCtx, cancel := context.WithTimeout(ctx, w.wait)
+	defer cancel()
 	var c charge
 	for left := max(size, pacedLeast); left > 0; left -= pacedPiece {
 		hold := new(bound.Hold)
-		err := w.bound.TakeFor(ctx, hold, int64(min(left, pacedPiece)))
+		err := w.bound.TakeFor(waitCtx, hold, int64(min(left, pacedPiece)))
 		if err != nil {
 			c.refund()
+			if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+				err = w.bound.Refuse()
+			}
 			return nil, err
 		}
 		c = append(c, hold)
