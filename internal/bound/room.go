@@ -110,8 +110,8 @@ func (b *Bound) fits(owner string, from, to int64) bool {
 const modestPart = 8
 
 // hasDrained reports whether an owner gets more of a bound that drains: if it is not full, or the
-// owner holds little. The second cannot go on for long, since the bound is never twice as full. b.mu
-// must be held.
+// owner holds little. The second cannot go on for long, since the bound is never twice as full.
+// b.mu must be held.
 func (b *Bound) hasDrained(owner string) bool {
 	modest := owner != "" && b.owners[whole(owner)].all < b.spec.Limit/modestPart
 	return b.used.all < b.spec.Limit || modest && b.used.all < 2*b.spec.Limit

@@ -58,9 +58,9 @@ func newWritePace(
 			"written at once, and a quarter of it in each second from then on",
 		Unit:  bound.Bytes,
 		Limit: pacedBurst,
-		AtLimit: "writes wait, and the client comes first that has written least of late; one that " +
-			"has written little does not wait; what has waited for four fifths of the timeout is " +
-			"refused with 503; imports go on waiting",
+		AtLimit: "writes wait, and the client comes first that has written least of late; one " +
+			"that has written little does not wait; what has waited for four fifths of the " +
+			"timeout is refused with 503; imports go on waiting",
 		Setting:    "--slow-writes-above",
 		Wait:       wait,
 		Queue:      maxWaiters,
