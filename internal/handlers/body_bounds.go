@@ -53,11 +53,11 @@ type bodyBounds struct {
 	// transactions bounds the bodies of transactions of more than smallTransaction bytes, which do
 	// not count against memory.
 	transactions *bound.Bound
-	// imports bounds the imports and deletions by filter that are under way.
+	// imports bounds the imports, deletions by filter and purges of markers that are under way.
 	imports *bound.Bound
 	// jsonSize and transactionSize bound the size of one body.
 	jsonSize, transactionSize *bound.Bound
-	// deletionAge bounds how long a deletion by filter may take.
+	// deletionAge bounds how long a deletion by filter or a purge of markers may take.
 	deletionAge *bound.Bound
 }
 
@@ -101,8 +101,9 @@ func newBodyBounds(set *bound.Set, times BodyTimes) *bodyBounds {
 		jsonSize:     size("json-body", "the body of a request about a bucket", maxSettingsBytes),
 		transactionSize: size("transaction-body", "the body of a transaction",
 			maxTransactionBytes),
-		deletionAge: seconds("deletion-age", "the time that a deletion by filter may take",
-			"it ends, and the answer says how many keys were deleted", age),
+		deletionAge: seconds("deletion-age",
+			"the time that a deletion by filter or a purge of markers may take",
+			"it ends, and the answer to a deletion says how many keys were deleted", age),
 	}
 }
 
@@ -123,8 +124,8 @@ func bodyMemory(set *bound.Set) *bound.Bound {
 	})
 }
 
-// maxImports is how many imports and deletions by filter may be under way. Each holds up to 8 MiB
-// of what NATS has yet to acknowledge.
+// maxImports is how many imports, deletions by filter and purges of markers may be under way. Each
+// of the first two holds up to 8 MiB of what NATS has yet to acknowledge.
 const maxImports = 16
 
 // importPlaces returns the bound of the places of imports. One client may have three quarters of
@@ -138,8 +139,9 @@ const maxImports = 16
 // (TestStalledImportsGiveUpTheirPlaces).
 func importPlaces(set *bound.Set) *bound.Bound {
 	return set.New(bound.Spec{
-		Name:     "imports",
-		Of:       "imports, from their first complete line on, and deletions by filter",
+		Name: "imports",
+		Of: "imports, from their first complete line on, deletions by filter and purges of " +
+			"markers",
 		Unit:     bound.Places,
 		Limit:    maxImports,
 		PerOwner: maxImports * 3 / 4,

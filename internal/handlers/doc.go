@@ -87,7 +87,8 @@
 //	transaction-bodies       bodies above 64 KiB     a claim         the answer, or eviction
 //	bucket-requests          lists of buckets, and   the body        the answer is made
 //	                         changes of buckets
-//	imports                  imports, deletions      the first line  the last, or eviction
+//	imports                  imports                 the first line  the last, or eviction
+//	                         deletions, purges       before a scan   everything is sent
 //	answer-bytes             answers above 4 KiB     they are read   the end, or eviction
 //	connection-answer-bytes  the same over HTTP/2    they are read   the end, or eviction
 //	streams                  streams, long polls     before a wait   they end

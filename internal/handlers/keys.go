@@ -65,6 +65,7 @@ func (s *Server) listKeys(x *exchange) error {
 	}
 	found, err := readAndHold(x, 0, func() (kvclient.KeyListing, int64, error) {
 		found, err := b.Keys(x.context(), listing.scanFilters())
+		found.Release() // as the answer takes room of its own, at once
 		return found, found.Bytes() + partBuffer, err
 	})
 	if err != nil {
@@ -160,6 +161,8 @@ func (l keyListing) names(found kvclient.KeyListing) iter.Seq[listedName] {
 func (l keyListing) pageOf(found kvclient.KeyListing, digest uint64) keyPage {
 	result := keyPage{Keys: []string{}, Revision: found.Revision}
 	for n := range l.names(found) {
+		// The text of a name is a part of a large block, which the page must not keep.
+		n.name = strings.Clone(n.name)
 		if len(result.names) == l.page.limit {
 			result.Next = cursor{digest, result.names[len(result.names)-1].name}.String()
 			break

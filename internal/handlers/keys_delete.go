@@ -48,17 +48,18 @@ func (s *Server) deleteKeys(x *exchange) error {
 		return problem.OfParameter("filter",
 			"Say which keys to delete: filter=orders.> for some, filter=> for all.")
 	}
-	// A deletion may take long. Over HTTP/2 a write deadline that passes would end the request
-	// itself.
-	controller := http.NewResponseController(x.ResponseWriter)
-	_ = controller.SetWriteDeadline(time.Time{})
-	done, err := s.deleteByFilter(x, b, deletion)
-	_ = controller.SetWriteDeadline(time.Now().Add(answerTime))
+	// The deletion's room counts the names that were skipped, and their JSON, until they are sent.
+	var done kvclient.DeletedKeys
+	defer func() { done.Release() }()
+	err = s.deleteAtLength(x, deletion.DryRun, func(ctx context.Context) (err error) {
+		done, err = b.DeleteKeys(ctx, deletion)
+		return err
+	})
 	if done.Skipped == nil {
 		done.Skipped = []string{}
 	}
 	if err != nil {
-		return partlyDeleted(done, err)
+		return x.partlyDeleted(&done, err)
 	}
 	return x.respondJSON(http.StatusOK, deletedKeys{done.Deleted, done.Skipped, deletion.DryRun})
 }
@@ -66,44 +67,52 @@ func (s *Server) deleteKeys(x *exchange) error {
 // answerTime is how long a client may take for the answer to a deletion.
 const answerTime = time.Minute
 
-// deleteByFilter carries out a deletion within its time. Unless it is a dry run, it has one of the
-// places of imports.
-func (s *Server) deleteByFilter(
+// deleteAtLength carries out a deletion by filter, or a purge of markers, within its time. Unless
+// it is a dry run, it has one of the places of imports.
+func (s *Server) deleteAtLength(
 	x *exchange,
-	b *kvclient.Bucket,
-	deletion kvclient.MassDeletion,
-) (done kvclient.DeletedKeys, err error) {
-	if !deletion.DryRun {
+	dryRun bool,
+	deletion func(context.Context) error,
+) error {
+	if !dryRun {
 		var place bound.Hold
 		if err := s.bodies.imports.TakeFor(x.context(), &place, 1); err != nil {
-			return done, err
+			return err
 		}
 		defer place.Release()
 	}
-	ctx, cancel := context.WithTimeout(x.context(), s.bodies.deletionAge.Duration())
+	// A deletion may take long. Over HTTP/2 a write deadline that passes would end the request
+	// itself.
+	controller := http.NewResponseController(x.ResponseWriter)
+	_ = controller.SetWriteDeadline(time.Time{})
+	defer func() { _ = controller.SetWriteDeadline(time.Now().Add(answerTime)) }()
+	end := time.Now().Add(s.bodies.deletionAge.Duration())
+	ctx, cancel := context.WithDeadline(x.context(), end)
 	defer cancel()
-	done, err = b.DeleteKeys(ctx, deletion)
-	if err != nil && ctx.Err() != nil && x.context().Err() == nil {
+	err := deletion(ctx)
+	// A request to NATS has a timer of its own, which may end it just before the context ends.
+	if err != nil && !time.Now().Before(end) && x.context().Err() == nil {
 		s.bodies.deletionAge.Refuse()
 		// This error makes the answer say how many keys were deleted.
 		err = fmt.Errorf("%w: too old: %v", kv.ErrOutcomeUnknown, err)
 	}
-	return done, err
+	return err
 }
 
 // partlyDeleted returns an error that says what was done before a deletion failed. If nothing was
-// done, the error stays as it is.
-func partlyDeleted(done kvclient.DeletedKeys, err error) error {
+// done, the error stays as it is. The names that were skipped are left out if there is no room to
+// hold them until the problem is sent.
+func (x *exchange) partlyDeleted(done *kvclient.DeletedKeys, err error) error {
 	if !errors.Is(err, kv.ErrOutcomeUnknown) {
 		return err
 	}
+	members := problem.Members{"deleted": done.Deleted, "unknown": done.Unknown}
+	if size := done.Bytes(); size <= freeAnswer || x.delivery().try(size) {
+		members["skipped"] = done.Skipped
+	}
 	return partialError{problem.Error{
-		Code: problem.OutcomeUnknown,
-		Members: problem.Members{
-			"deleted": done.Deleted,
-			"skipped": done.Skipped,
-			"unknown": done.Unknown,
-		},
+		Code:    problem.OutcomeUnknown,
+		Members: members,
 		Detail: "Not all keys were deleted. `deleted` says how many were, and `unknown` for how " +
 			"many it is not known. Send the request again.",
 	}, err}

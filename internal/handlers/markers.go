@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -29,6 +30,7 @@ func (s *Server) listMarkers(x *exchange) error {
 	}
 	found, err := readAndHold(x, 0, func() (kvclient.Listing, int64, error) {
 		found, err := b.Markers(x.context(), filters)
+		found.Release() // as the answer takes room of its own, at once
 		return found, 2 * found.Bytes(), err
 	})
 	if err != nil {
@@ -54,7 +56,8 @@ func (s *Server) listMarkers(x *exchange) error {
 	return out.end(nil, string(append(appendNext([]byte{']'}, next), "}\n"...)))
 }
 
-// purgeMarkers removes old markers, as the native PurgeDeletes does.
+// purgeMarkers removes old markers, as the native PurgeDeletes does. It sends NATS a request for
+// each, so it takes a place and has a time as deletions by filter do.
 func (s *Server) purgeMarkers(x *exchange) error {
 	if err := refuseConditions(x.request.Header); err != nil {
 		return err
@@ -74,7 +77,11 @@ func (s *Server) purgeMarkers(x *exchange) error {
 				"older_than must be a duration such as 30m, or 0s for all markers.")
 		}
 	}
-	done, err := b.PurgeMarkers(x.context(), filters, olderThan)
+	var done kvclient.PurgedMarkers
+	err = s.deleteAtLength(x, false, func(ctx context.Context) (err error) {
+		done, err = b.PurgeMarkers(ctx, filters, olderThan)
+		return err
+	})
 	if err != nil {
 		return err
 	}

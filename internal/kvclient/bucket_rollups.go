@@ -54,42 +54,31 @@ func (c *Client) finishRollUps(ctx context.Context, name kv.BucketName) (keys in
 	if err != nil {
 		return 0, err
 	}
-	rolledUp, err := b.rolledUpKeys(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for _, k := range rolledUp {
-		finished, err := b.finishRollUp(ctx, k)
-		if err != nil {
-			return keys, err
+	// A replay remembers no keys, of which there can be a million, and this takes a while. What is
+	// overwritten before the replay comes to it has been written after the crash.
+	last := Replay{To: b.lastSeq, NoValues: true, inactive: exportInactive}
+	err = b.Replay(ctx, last, func(e kv.Entry) error {
+		if !e.RolledUp {
+			return nil
 		}
-		if finished {
+		finished, err := b.finishRollUp(ctx, &e)
+		if finished && err == nil {
 			keys++
 		}
-	}
-	return keys, nil
-}
-
-// rolledUpKeys lists the keys whose last entry was stored with a roll-up.
-func (b *Bucket) rolledUpKeys(ctx context.Context) (rolledUp []ListedKey, err error) {
-	_, err = b.scan(ctx, kv.Filters{}, nameBytes, func(int) {}, func(e kv.Entry) error {
-		if e.RolledUp {
-			rolledUp = append(rolledUp, ListedKey{Key: e.Key, Revision: e.Revision})
-		}
-		return nil
+		return err
 	})
-	return rolledUp, err
+	return keys, err
 }
 
 // finishRollUp removes what a key has below its last entry. It reports whether there was anything.
-func (b *Bucket) finishRollUp(ctx context.Context, k ListedKey) (removed bool, err error) {
-	request := getRequest{Sequence: 1, NextBySubject: b.readPrefix + k.Key}
+func (b *Bucket) finishRollUp(ctx context.Context, last *kv.Entry) (removed bool, err error) {
+	request := getRequest{Sequence: 1, NextBySubject: b.readPrefix + last.Key}
 	first, err := b.fetchEntry(ctx, b.leaderGet, request)
-	if errors.Is(err, kv.ErrKeyNotFound) || err == nil && first.Revision >= k.Revision {
+	if errors.Is(err, kv.ErrKeyNotFound) || err == nil && first.Revision >= last.Revision {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	return true, b.purge(ctx, k.Key, k.Revision)
+	return true, b.purge(ctx, last.Key, last.Revision)
 }

@@ -44,8 +44,10 @@ type limits struct {
 	large *bound.Bound
 	// listings bounds the scans that read at once.
 	listings *bound.Bound
-	// listed bounds the bytes of the names that scans have found, while they read.
+	// listed bounds the bytes of the names that scans have found, until an answer holds them.
 	listed *bound.Bound
+	// deletions bounds the bytes of what deletions by filter and purges of markers have to do.
+	deletions *bound.Bound
 	// instants bounds the reads of many entries at one instant.
 	instants *bound.Bound
 	// exports bounds the exports that are under way.
@@ -63,6 +65,13 @@ const (
 	maxListings = 8
 	// listedBytes is how many bytes all listings together may have found at a time.
 	listedBytes = 128 << 20
+	// deletionBytes is how many bytes all deletions by filter and purges of markers together may
+	// have of the keys that they have to do. They have a bound of their own, since they last for up
+	// to an hour, and a listing cannot wait for that.
+	deletionBytes = 64 << 20
+	// smallDeletion is up to how many bytes a deletion finds room however large others are, some
+	// thousand keys. There is room for one in each of the 16 places that deletions have.
+	smallDeletion = 512 << 10
 	// maxExports is how many exports are under way, each of which holds some megabytes for as long
 	// as its reader takes.
 	maxExports = 16
@@ -129,8 +138,9 @@ func newLimits(set *bound.Set, timeout time.Duration) *limits {
 			"reads of many entries at one instant, of up to 32 MiB each",
 			maxInstants, maxInstants-1),
 		listed: set.New(bound.Spec{
-			Name:     "listing-bytes",
-			Of:       "bytes of what listings have found, while they read; about 128 for each key",
+			Name: "listing-bytes",
+			Of: "bytes of what listings have found, until they are answered; about 128 for each " +
+				"key",
 			Unit:     bound.Bytes,
 			Limit:    listedBytes,
 			PerOwner: listedBytes / 2,
@@ -140,6 +150,19 @@ func newLimits(set *bound.Set, timeout time.Duration) *limits {
 			Wait:       wait,
 			Queue:      maxWaiters,
 			OwnerQueue: maxWaitersOfOwner,
+		}),
+		deletions: set.New(bound.Spec{
+			Name: "deletion-bytes",
+			Of: "bytes of the keys that deletions by filter and purges of markers have found, " +
+				"while they are under way; about 100 for each key",
+			Unit:     bound.Bytes,
+			Limit:    deletionBytes,
+			PerOwner: deletionBytes / 2,
+			Reserve:  16 * smallDeletion,
+			Small:    smallDeletion,
+			AtLimit: "a deletion of some thousand keys or more is refused with 503, or 429 where " +
+				"the client's own share is used up, before it deletes anything; a larger one " +
+				"gets its turn alone",
 		}),
 		exports: places("exports", "exports that are under way", maxExports, maxExports*3/4),
 		patches: places("large-patches",

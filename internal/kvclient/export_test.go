@@ -13,7 +13,11 @@ import (
 func (b *Bucket) ScanEntries(
 	ctx context.Context, fs kv.Filters, visit func(kv.Entry) error,
 ) (kv.Revision, error) {
-	return b.scan(ctx, fs, 1, func(int) {}, visit)
+	since, room, err := b.scan(ctx, fs, 1, func(int) {}, visit)
+	if err == nil {
+		room.Release()
+	}
+	return since, err
 }
 
 // IsRemoval reports whether an audit record is about a request that can remove something.

@@ -111,6 +111,7 @@ func (b *Bucket) listedPage(ctx context.Context, s Selection, of PageOf) (*Entry
 	if err != nil {
 		return nil, err
 	}
+	defer listing.Release()
 	page := &EntryPage{Revision: listing.Revision, Served: b.LeaderConsistency(), bucket: b}
 	bytes := 0
 	for _, k := range listing.Entries {
@@ -123,6 +124,7 @@ func (b *Bucket) listedPage(ctx context.Context, s Selection, of PageOf) (*Entry
 			page.Last = page.listed[len(page.listed)-1].Key
 			break
 		}
+		k.Key = strings.Clone(k.Key) // or the page would keep the names of the whole listing
 		page.listed = append(page.listed, k)
 	}
 	return page, nil

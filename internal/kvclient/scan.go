@@ -33,35 +33,39 @@ const (
 // a key that is written meanwhile can come twice.
 //
 // Each entry that is kept takes each bytes, with a name of usual length. Before scan reads, it
-// waits until there is room for everything that may come; it keeps that room until it returns. Then
-// it calls begin with their number, unless the consumer's subjects select more than the filters do.
+// waits until there is room for everything that may come. Then it calls begin with their number,
+// unless the consumer's subjects select more than the filters do. The room belongs to what the
+// caller keeps: scan hands it over, and the caller releases it together with the result.
 //
 // It returns a *[bound.FullError] if it finds no place among the scans or no room in time,
 // [kv.ErrBucketNotFound], [kv.ErrUnavailable] or [kv.ErrTimeout], and otherwise what visit returns.
 func (b *Bucket) scan(ctx context.Context, filters kv.Filters, each int64, begin func(n int),
-	visit func(kv.Entry) error) (since kv.Revision, err error) {
+	visit func(kv.Entry) error) (since kv.Revision, room *bound.Hold, err error) {
 	hold, err := takePlace(ctx, b.client.limits.listings)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer hold.Release()
 	if b, err = b.overBulk().rebind(ctx); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	r := scanReader{filters: filters, bucket: b, visit: visit}
 	if err := r.open(ctx); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer r.consumer.close()
 	pending := int(r.consumer.pending)
-	var room bound.Hold
-	err = b.client.limits.listed.TakeFor(ctx, &room, int64(pending)*each)
+	room = new(bound.Hold)
+	err = b.client.limits.listed.TakeFor(ctx, room, int64(pending)*each)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	defer room.Release()
 	if r.exact {
 		begin(pending)
 	}
-	return b.lastSeq, r.read(ctx)
+	if err := r.read(ctx); err != nil {
+		room.Release()
+		return 0, nil, err
+	}
+	return b.lastSeq, room, nil
 }

@@ -6,24 +6,37 @@ import (
 	"slices"
 	"strings"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kv"
 )
 
 // A KeyListing is what a scan for the names of keys found. It takes 48 bytes and the name for each
-// key.
+// key. It holds the room of the scan, so it must be released.
 type KeyListing struct {
 	// Entries are sorted by key.
 	Entries []ListedKey
 	// Revision is a revision that the listing is not older than.
 	Revision kv.Revision
+
+	// room is what the listing holds of `listing-bytes`; nil if it is no scan's.
+	room *bound.Hold
 }
 
 // Bytes returns how much memory the listing takes.
-func (l *KeyListing) Bytes() (n int64) {
+func (l *KeyListing) Bytes() int64 {
+	n := int64(cap(l.Entries)) * keyBytes
 	for i := range l.Entries {
-		n += 48 + int64(len(l.Entries[i].Key))
+		n += int64(len(l.Entries[i].Key))
 	}
 	return n
+}
+
+// Release gives back the room of the listing, which nobody may use any more unless something else
+// counts it.
+func (l *KeyListing) Release() {
+	if l.room != nil {
+		l.room.Release()
+	}
 }
 
 // A ListedKey is a key that has a value, with as much as a listing of a million of them can afford
@@ -48,7 +61,9 @@ const (
 	// nameBytes is about what the name of a key takes.
 	nameBytes = 64
 	// listedKeyBytes is about what a scan takes for each key that it lists.
-	listedKeyBytes = 48 + 16 + nameBytes
+	listedKeyBytes = keyBytes + 16 + nameBytes
+	// keyBytes is the size of a ListedKey.
+	keyBytes = 48
 )
 
 // nameOfListed returns what lastOfEach goes by.
@@ -60,7 +75,7 @@ func nameOfListed(k *ListedKey) (string, kv.Revision) { return k.Key, k.Revision
 func (b *Bucket) Keys(ctx context.Context, filters kv.Filters) (KeyListing, error) {
 	var found []ListedKey
 	begin := func(n int) { found = make([]ListedKey, 0, n) }
-	since, err := b.scan(ctx, filters, listedKeyBytes, begin, func(e kv.Entry) error {
+	visit := func(e kv.Entry) error {
 		found = append(found, ListedKey{
 			Key:      e.Key,
 			Revision: e.Revision,
@@ -69,29 +84,46 @@ func (b *Bucket) Keys(ctx context.Context, filters kv.Filters) (KeyListing, erro
 			never:    neverExpires(&e),
 		})
 		return nil
-	})
+	}
+	since, room, err := b.scan(ctx, filters, listedKeyBytes, begin, visit)
 	if err != nil {
 		return KeyListing{}, err
 	}
 	found = lastOfEach(found, nameOfListed)
 	found = slices.DeleteFunc(found, func(k ListedKey) bool { return k.marker })
-	return KeyListing{Entries: found, Revision: since}, nil
+	found = compact(found, func(k *ListedKey) *string { return &k.Key })
+	listing := KeyListing{Entries: found, Revision: since, room: room}
+	room.Shrink(listing.Bytes())
+	return listing, nil
 }
 
-// A Listing is what a scan for markers found.
+// A Listing is what a scan for markers found. It holds the room of the scan, so it must be
+// released.
 type Listing struct {
 	// Entries are sorted by key, and have no values.
 	Entries []kv.Entry
 	// Revision is a revision that the listing is not older than.
 	Revision kv.Revision
+
+	// room is what the listing holds of `listing-bytes`.
+	room *bound.Hold
 }
 
 // Bytes returns how much memory the listing takes.
-func (l *Listing) Bytes() (n int64) {
+func (l *Listing) Bytes() int64 {
+	n := int64(cap(l.Entries)-len(l.Entries)) * kv.EntryBytes
 	for i := range l.Entries {
 		n += l.Entries[i].Bytes()
 	}
 	return n
+}
+
+// Release gives back the room of the listing, which nobody may use any more unless something else
+// counts it.
+func (l *Listing) Release() {
+	if l.room != nil {
+		l.room.Release()
+	}
 }
 
 // Markers lists the markers of deleted keys that the filters select, sorted by name. It returns the
@@ -99,16 +131,33 @@ func (l *Listing) Bytes() (n int64) {
 func (b *Bucket) Markers(ctx context.Context, filters kv.Filters) (Listing, error) {
 	var found []kv.Entry
 	begin := func(n int) { found = make([]kv.Entry, 0, n) }
-	since, err := b.scan(ctx, filters, kv.EntryBytes+nameBytes, begin, func(e kv.Entry) error {
+	visit := func(e kv.Entry) error {
 		found = append(found, e)
 		return nil
-	})
+	}
+	since, room, err := b.scan(ctx, filters, kv.EntryBytes+nameBytes, begin, visit)
 	if err != nil {
 		return Listing{}, err
 	}
 	found = lastOfEach(found, func(e *kv.Entry) (string, kv.Revision) { return e.Key, e.Revision })
 	found = slices.DeleteFunc(found, func(e kv.Entry) bool { return !e.IsMarker() })
-	return Listing{Entries: found, Revision: since}, nil
+	found = compact(found, func(e *kv.Entry) *string { return &e.Key })
+	listing := Listing{Entries: found, Revision: since, room: room}
+	room.Shrink(listing.Bytes())
+	return listing, nil
+}
+
+// compact returns what is left of the entries that a scan found. If that is less than half, it is
+// copied, names included, so that it does not keep the memory of the others.
+func compact[E any](left []E, name func(*E) *string) []E {
+	if len(left) > cap(left)/2 {
+		return left
+	}
+	left = append(make([]E, 0, len(left)), left...)
+	for i := range left {
+		*name(&left[i]) = strings.Clone(*name(&left[i]))
+	}
+	return left
 }
 
 // lastOfEach sorts entries by key and keeps the newest of each.

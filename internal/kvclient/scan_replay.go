@@ -2,6 +2,7 @@ package kvclient
 
 import (
 	"context"
+	"time"
 
 	"kvgateway/internal/kv"
 )
@@ -16,6 +17,10 @@ type Replay struct {
 	After, To kv.Revision
 	// NoValues says that only the sizes of values are read.
 	NoValues bool
+
+	// inactive is after what time without a request for more the server drops the replay's
+	// consumer; 0 for scanInactive.
+	inactive time.Duration
 }
 
 // replayBytes is how many bytes of values the server sends ahead, unless one message is larger.
@@ -50,7 +55,8 @@ func (b *Bucket) replayOnce(
 	ctx context.Context, replay Replay, visit func(kv.Entry) error,
 ) (last kv.Revision, complete bool, err error) {
 	r := scanReader{filters: replay.Filters, bucket: b, visit: visit, values: !replay.NoValues,
-		history: replay.History, after: replay.After, until: replay.To}
+		history: replay.History, after: replay.After, until: replay.To,
+		inactive: replay.inactive}
 	if err := r.pass(ctx); err != nil || r.last >= replay.To {
 		return r.last, err == nil, err
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kv"
 )
 
@@ -20,7 +22,8 @@ type MassDeletion struct {
 	Limit int
 }
 
-// DeletedKeys says what a mass deletion did.
+// DeletedKeys says what a mass deletion did. It holds the room for what it says, so it must be
+// released.
 type DeletedKeys struct {
 	// Deleted is how many keys got a marker.
 	Deleted int
@@ -28,10 +31,40 @@ type DeletedKeys struct {
 	Skipped []string
 	// Unknown is how many keys have a marker that was sent and not acknowledged.
 	Unknown int
+
+	// room is what the deletion holds of `deletion-bytes`; nil if it holds nothing.
+	room *bound.Hold
+}
+
+// skippedBytes is about what a skipped key takes beside its name: the name's place in a list that
+// grows.
+const skippedBytes = 32
+
+// Release gives back the room, once something else counts Skipped or nobody needs it any more.
+func (d *DeletedKeys) Release() {
+	if d.room != nil {
+		d.room.Release()
+	}
+}
+
+// Bytes returns how much memory the names of the skipped keys take, and the JSON that has them.
+func (d *DeletedKeys) Bytes() (n int64) {
+	for _, name := range d.Skipped {
+		n += skippedBytes + 3*int64(len(name))
+	}
+	return n
+}
+
+// shrink gives back the room for the keys that were listed, and keeps what Bytes says.
+func (d *DeletedKeys) shrink() {
+	if d.room != nil {
+		d.room.Shrink(d.Bytes())
+	}
 }
 
 // DeleteKeys leaves a marker in the place of each value whose key the filters select, on condition
-// that the key is at the revision that was listed. It is a listing and a pipeline of markers.
+// that the key is at the revision that was listed. It is a listing and a pipeline of markers, which
+// together can take an hour. Meanwhile it holds what was listed in `deletion-bytes`.
 //
 // It returns the errors of Keys. What DeletedKeys says is done even if there is an error, which
 // then is [kv.ErrOutcomeUnknown] unless nothing was done.
@@ -44,13 +77,20 @@ func (b *Bucket) DeleteKeys(ctx context.Context, m MassDeletion) (done DeletedKe
 	if err != nil {
 		return done, notSent(err)
 	}
-	keys := listing.Entries
+	defer listing.Release()
+	count := len(listing.Entries)
 	if m.Limit > 0 {
-		keys = keys[:min(m.Limit, len(keys))]
+		count = min(m.Limit, count)
 	}
 	if m.DryRun {
-		return DeletedKeys{Deleted: len(keys)}, nil
+		return DeletedKeys{Deleted: count}, nil
 	}
+	keys, size := listing.first(count)
+	if done.room, err = b.keepForDeletion(ctx, listing.room, size); err != nil {
+		return done, notSent(err)
+	}
+	defer done.shrink()
+	listing.Entries = nil
 	p, err := b.openPipeline(ctx)
 	if err != nil {
 		return done, err
@@ -76,6 +116,17 @@ func (b *Bucket) DeleteKeys(ctx context.Context, m MassDeletion) (done DeletedKe
 	return done, err
 }
 
+// first returns the first keys of a listing, in memory that keeps nothing of the others, and how
+// much a deletion of these takes.
+func (l *KeyListing) first(count int) (keys []ListedKey, size int64) {
+	keys = compact(l.Entries[:count], func(k *ListedKey) *string { return &k.Key })
+	size = int64(cap(keys)) * (keyBytes + skippedBytes)
+	for i := range keys {
+		size += int64(len(keys[i].Key))
+	}
+	return keys, size
+}
+
 // deleteKey sends one marker. Any refusal, except that of a key that changed, ends the deletion:
 // the other keys would meet it too.
 func (p *pipeline) deleteKey(k *ListedKey, purge bool, done *DeletedKeys) error {
@@ -90,7 +141,7 @@ func (p *pipeline) deleteKey(k *ListedKey, purge bool, done *DeletedKeys) error 
 		case err == nil:
 			done.Deleted++
 		case changed:
-			done.Skipped = append(done.Skipped, k.Key)
+			done.Skipped = append(done.Skipped, strings.Clone(k.Key))
 			return nil
 		case errors.Is(err, kv.ErrOutcomeUnknown):
 			done.Unknown++

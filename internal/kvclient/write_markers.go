@@ -3,8 +3,10 @@ package kvclient
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kv"
 )
 
@@ -24,26 +26,26 @@ type PurgedMarkers struct {
 // was stored over the marker since it was listed. This gives the marker's revision as the bound, so
 // that a newer value stays.
 //
-// It returns the errors of Markers, and [kv.ErrOutcomeUnknown] once something was removed. What
-// PurgedMarkers says is done even then.
+// It is a scan and one request for each marker, which together can take an hour. Meanwhile it holds
+// what it has found in `deletion-bytes`. It returns the errors of Markers, and
+// [kv.ErrOutcomeUnknown] once something was removed. What PurgedMarkers says is done even then.
 func (b *Bucket) PurgeMarkers(
 	ctx context.Context, filters kv.Filters, olderThan time.Duration,
 ) (PurgedMarkers, error) {
 	var done PurgedMarkers
-	listing, err := b.Markers(ctx, filters)
+	markers, room, err := b.markersToPurge(ctx, filters, olderThan)
 	if err != nil {
 		return done, notSent(err)
 	}
-	limit := time.Now().Add(-olderThan)
-	for _, marker := range listing.Entries {
-		remove := olderThan == 0 || !marker.Created.After(limit)
-		before := marker.Revision
-		if remove {
+	defer room.Release()
+	for _, marker := range markers {
+		before := marker.revision
+		if marker.remove {
 			before++
 		}
 		err := ctx.Err()
 		if err == nil {
-			err = b.purge(ctx, marker.Key, before)
+			err = b.purge(ctx, marker.key, before)
 		}
 		if err != nil && done != (PurgedMarkers{}) {
 			return done, fmt.Errorf("%w: after %d markers: %w",
@@ -52,13 +54,72 @@ func (b *Bucket) PurgeMarkers(
 		if err != nil {
 			return done, err
 		}
-		if remove {
+		if marker.remove {
 			done.Removed++
 		} else {
 			done.Kept++
 		}
 	}
 	return done, nil
+}
+
+// A foundMarker is as much as a purge keeps of a marker. It takes foundMarkerBytes and the name.
+type foundMarker struct {
+	// key is the key that was deleted.
+	key string
+	// revision is that of the marker.
+	revision kv.Revision
+	// isMarker says that it is one; the values that a scan finds as well are taken out.
+	isMarker bool
+	// remove says that it is old enough to be removed.
+	remove bool
+}
+
+// foundMarkerBytes is the size of a foundMarker.
+const foundMarkerBytes = 32
+
+// markersToPurge lists the markers that the filters select, with the room that they hold, which
+// must be released.
+func (b *Bucket) markersToPurge(
+	ctx context.Context, filters kv.Filters, olderThan time.Duration,
+) ([]foundMarker, *bound.Hold, error) {
+	limit := time.Now().Add(-olderThan)
+	var found []foundMarker
+	begin := func(n int) { found = make([]foundMarker, 0, n) }
+	const each = foundMarkerBytes + 16 + nameBytes
+	_, scanned, err := b.scan(ctx, filters, each, begin, func(e kv.Entry) error {
+		found = append(found, foundMarker{
+			key:      e.Key,
+			revision: e.Revision,
+			isMarker: e.IsMarker(),
+			remove:   olderThan == 0 || !e.Created.After(limit),
+		})
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	found = lastOfEach(found, func(m *foundMarker) (string, kv.Revision) {
+		return m.key, m.revision
+	})
+	found = slices.DeleteFunc(found, func(m foundMarker) bool { return !m.isMarker })
+	found = compact(found, func(m *foundMarker) *string { return &m.key })
+	size := int64(cap(found)) * foundMarkerBytes
+	for i := range found {
+		size += int64(len(found[i].key))
+	}
+	room, err := b.keepForDeletion(ctx, scanned, size)
+	return found, room, err
+}
+
+// keepForDeletion exchanges the room of a scan for size bytes of room that can be held for as long
+// as a deletion takes. It does not wait, so that the room of listings is free again at once.
+func (b *Bucket) keepForDeletion(
+	ctx context.Context, scanned *bound.Hold, size int64,
+) (*bound.Hold, error) {
+	defer scanned.Release()
+	room := new(bound.Hold)
+	return room, b.client.limits.deletions.TakeFor(ctx, room, size)
 }
 
 // purge removes the messages of a key below a revision. The key comes from a scan and is within the
