@@ -52,6 +52,8 @@ type limits struct {
 	instants *bound.Bound
 	// exports bounds the exports that are under way.
 	exports *bound.Bound
+	// shown bounds what exports remember of the keys that they have shown.
+	shown *bound.Bound
 	// patches bounds the patches of large values that are applied at once.
 	patches *bound.Bound
 
@@ -165,6 +167,7 @@ func newLimits(set *bound.Set, timeout time.Duration) *limits {
 				"gets its turn alone",
 		}),
 		exports: places("exports", "exports that are under way", maxExports, maxExports*3/4),
+		shown:   set.New(shownSpec),
 		patches: places("large-patches",
 			"patches of values above 64 KiB, the patch included, that are applied at once",
 			maxLargePatches, maxLargePatches-1),

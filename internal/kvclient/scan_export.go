@@ -2,22 +2,14 @@ package kvclient
 
 import (
 	"context"
-	"hash/maphash"
-	"slices"
 	"time"
 
 	"kvgateway/internal/kv"
 )
 
-const (
-	// exportInactive is for how long the reader of an export can take nothing before the export's
-	// consumer is dropped.
-	exportInactive = 3 * time.Minute
-
-	// maxShownHashes bounds what an export remembers of the keys that it has shown, in hashes of
-	// eight bytes: 32 MiB.
-	maxShownHashes = 4 << 20
-)
+// exportInactive is for how long the reader of an export can take nothing before the export's
+// consumer is dropped.
+const exportInactive = 3 * time.Minute
 
 // An Export says which entries to export.
 type Export struct {
@@ -29,24 +21,20 @@ type Export struct {
 	Options ReadOptions
 }
 
-// An exporter is an export that is under way. It remembers which keys it has shown, by hashes of
-// eight bytes, which is all that an export needs beside what is on its way.
+// An exporter is an export that is under way. It remembers which keys it has shown (shownKeys),
+// which is all that an export needs beside what is on its way.
 //
 // What is overwritten before the consumer delivers it does not come, and its successor is beyond
 // the export's revision. So if any entry may have been skipped, the names of all keys are asked for
-// in the end, and the keys that were not shown, as the hashes tell, are read one by one. Beyond
-// maxShownHashes keys are not remembered, after which a key that is written meanwhile can come
-// twice.
+// in the end, and the keys that were not shown, as far as is remembered, are read one by one.
 type exporter struct {
 	// bucket is the bucket as it was when the export began.
 	bucket *Bucket
 	Export
 	// visit is called for each entry that has a value.
 	visit func(*kv.Entry) error
-	// seed is the seed of the hashes.
-	seed maphash.Seed
-	// shown are the hashes of the keys that were shown, markers included.
-	shown []uint64
+	// shown are the keys that were shown, markers included.
+	shown *shownKeys
 	// seen is how many keys came in all, and how long their names are.
 	seen nameTally
 }
@@ -54,8 +42,8 @@ type exporter struct {
 // Export calls visit for the last entry of every key that has a value, in the order of revisions
 // except for keys that are written meanwhile. Every key that had a value at the revision that
 // Export returns, and still has one, is visited with an entry that is at least as new. A key comes
-// once, unless it is written meanwhile in a bucket of more than 4 million keys: then it can come
-// again, newer.
+// once, unless it is written meanwhile in a bucket with so many keys that not all are remembered:
+// then it can come again, newer.
 //
 // Export is a scan with values that a slow reader holds back: it does not read ahead of visit
 // further than some megabytes. It returns what visit returns, and otherwise the errors of Keys.
@@ -72,7 +60,8 @@ func (b *Bucket) Export(
 		return 0, err
 	}
 	defer hold.Release()
-	x := exporter{bucket: b, Export: export, visit: visit, seed: maphash.MakeSeed()}
+	x := exporter{bucket: b, Export: export, visit: visit, shown: b.client.newShownKeys(ctx)}
+	defer x.shown.release()
 	complete := true
 	for after, try := kv.Revision(0), 0; after < b.lastSeq; try++ {
 		last, ended, all, err := x.pass(ctx, after)
@@ -111,29 +100,25 @@ func (x *exporter) pass(
 // show remembers that a key was shown, and visits its entry if that is no marker.
 func (x *exporter) show(e kv.Entry) error {
 	x.seen.add(e.Key)
-	if len(x.shown) < maxShownHashes {
-		x.shown = append(x.shown, maphash.String(x.seed, e.Key))
-	}
+	x.shown.add(e.Key)
 	if e.IsMarker() {
 		return nil
 	}
 	return x.visit(&e)
 }
 
-// rest shows the keys that were skipped.
+// rest shows the keys that were skipped. Of those that are not remembered as shown, an entry within
+// the export's revision was not skipped, since what a pass does not deliver has been overwritten.
 func (x *exporter) rest(ctx context.Context) error {
-	slices.Sort(x.shown)
+	x.shown.sort()
 	missing := search{matcher: x.Filters.Matcher(), seen: x.seen}
 	patterns, _ := x.Filters.Cover()
 	for _, pattern := range patterns {
 		missing.subjects = append(missing.subjects, x.bucket.readPrefix+pattern)
 	}
-	missing.delivered = func(key string) bool {
-		_, shown := slices.BinarySearch(x.shown, maphash.String(x.seed, key))
-		return shown
-	}
+	missing.delivered = x.shown.has
 	missing.visit = func(e kv.Entry) error {
-		if e.IsMarker() {
+		if e.IsMarker() || x.shown.full && e.Revision <= x.bucket.lastSeq {
 			return nil
 		}
 		return x.visit(&e)

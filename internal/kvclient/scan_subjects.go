@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient/link"
@@ -42,42 +43,46 @@ func (b *Bucket) subjectsAnswer(seen nameTally) int64 {
 	return descriptionBytes + bytes*5/4
 }
 
-// eachSubject calls visit for each subject of the stream that the filter selects, in no order. Seen
+// A subjectCursor says how far the search for missing keys has come among the subjects that one
+// filter selects.
+type subjectCursor struct {
+	// filter selects the subjects.
+	filter string
+	// offset is how many subjects were looked at in earlier pages.
+	offset int
+	// after is the last subject of this page that was looked at; empty if none was.
+	after string
+	// ended says that there are no more.
+	ended bool
+}
+
+// page returns the page of subjects at the cursor, in no order, and how many there are in all. Seen
 // counts those that the caller has seen already. It returns [kv.ErrOverloaded] if the names are
 // more than a connection takes at once.
-func (b *Bucket) eachSubject(ctx context.Context, filter string, seen nameTally,
-	visit func(subject string) error) error {
+func (b *Bucket) page(
+	ctx context.Context, c *subjectCursor, seen nameTally,
+) (subjects map[string]uint64, total int, err error) {
 	answer := b.subjectsAnswer(seen)
 	if answer > link.BulkAnswerBytes {
-		return fmt.Errorf("%w: the names of the keys have some %d bytes, too many to be compared "+
-			"while keys are written", kv.ErrOverloaded, seen.bytes)
+		return nil, 0, fmt.Errorf("%w: the names of the keys have some %d bytes, too many to be "+
+			"compared while keys are written", kv.ErrOverloaded, seen.bytes)
 	}
-	for offset := 0; ; {
-		request := struct {
-			Filter string `json:"subjects_filter"`
-			Offset int    `json:"offset"`
-		}{filter, offset}
-		var page struct {
-			apiResponse
-			Total int `json:"total"`
-			State struct {
-				Subjects map[string]uint64 `json:"subjects"`
-			} `json:"state"`
-		}
-		subject := b.client.apiPrefix + "STREAM.INFO." + b.stream
-		if err := b.client.ask(ctx, b.client.bulk, subject, request, answer, &page); err != nil {
-			return bucketError(b.name, err)
-		}
-		for subject := range page.State.Subjects {
-			if err := visit(subject); err != nil {
-				return err
-			}
-		}
-		offset += len(page.State.Subjects)
-		if len(page.State.Subjects) == 0 || offset >= page.Total {
-			return nil
-		}
+	request := struct {
+		Filter string `json:"subjects_filter"`
+		Offset int    `json:"offset"`
+	}{c.filter, c.offset}
+	var page struct {
+		apiResponse
+		Total int `json:"total"`
+		State struct {
+			Subjects map[string]uint64 `json:"subjects"`
+		} `json:"state"`
 	}
+	subject := b.client.apiPrefix + "STREAM.INFO." + b.stream
+	if err := b.client.ask(ctx, b.client.bulk, subject, request, answer, &page); err != nil {
+		return nil, 0, bucketError(b.name, err)
+	}
+	return page.State.Subjects, page.Total, nil
 }
 
 // A search is for the keys that a consumer did not deliver.
@@ -96,27 +101,70 @@ type search struct {
 }
 
 // eachMissing carries out a search: it compares the names of all keys with those that were
-// delivered, and reads the missing ones one by one. Besides the errors of eachSubject and of visit
-// it returns those of a read.
+// delivered, and reads the missing ones one by one. Besides the errors of page and of visit it
+// returns those of a read.
 func (b *Bucket) eachMissing(ctx context.Context, s search) error {
 	for _, filter := range s.subjects {
-		err := b.eachSubject(ctx, filter, s.seen, func(subject string) error {
-			key, ok := b.keyOf(subject)
-			if !ok || !s.matcher.Matches(key.String()) || s.delivered(key.String()) {
-				return nil
-			}
-			e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: subject})
-			if errors.Is(err, kv.ErrKeyNotFound) {
-				return nil // it was purged meanwhile
-			}
+		for c := (subjectCursor{filter: filter}); !c.ended; {
+			missing, err := b.nextMissing(ctx, &c, &s)
 			if err != nil {
 				return err
 			}
-			return s.visit(e)
-		})
-		if err != nil {
-			return err
+			for _, subject := range missing {
+				if err := b.visitMissing(ctx, subject, s.visit); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil
+}
+
+// missingBytes is about how many bytes of missing subjects are kept at once, unless there is only
+// one. The client of an export can take an hour for them, and a page has 100,000 subjects; so a
+// page with more is asked for again.
+const missingBytes = 256 << 10
+
+// nextMissing returns the next subjects whose keys were not delivered, and moves the cursor behind
+// them. None may be missing among those that it moves over.
+func (b *Bucket) nextMissing(
+	ctx context.Context, c *subjectCursor, s *search,
+) (missing []string, err error) {
+	page, total, err := b.page(ctx, c, s.seen)
+	if err != nil {
+		return nil, err
+	}
+	for subject := range page {
+		key, ok := b.keyOf(subject)
+		if ok && subject > c.after && s.matcher.Matches(key.String()) &&
+			!s.delivered(key.String()) {
+			missing = append(missing, subject)
+		}
+	}
+	slices.Sort(missing)
+	bytes := 0
+	for i, subject := range missing {
+		if bytes += len(subject) + 16; bytes > missingBytes && i > 0 {
+			c.after = missing[i-1]
+			return slices.Clone(missing[:i]), nil
+		}
+	}
+	c.after = ""
+	c.offset += len(page)
+	c.ended = len(page) == 0 || c.offset >= total
+	return missing, nil
+}
+
+// visitMissing reads the last entry of a subject, and visits it if it was not purged meanwhile.
+func (b *Bucket) visitMissing(
+	ctx context.Context, subject string, visit func(kv.Entry) error,
+) error {
+	e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: subject})
+	if errors.Is(err, kv.ErrKeyNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return visit(e)
 }
