@@ -12,7 +12,7 @@
 // # Words
 //
 //   - A claim asks for room in a bound: [Bound.TakeFor], or what it is made of, [Bound.Take];
-//     [Bound.Try], [Bound.Insist], [Hold.Extend].
+//     [Bound.Try], [Bound.Insist], [Bound.Displace], [Hold.Extend].
 //   - A hold is what a granted claim has, until it is released.
 //   - An owner is the client for which something is claimed, usually its address, or what the spec
 //     says (Spec.OwnerIs). It may hold a share of the bound only. A part of an owner, such as one
@@ -67,6 +67,9 @@
 //	                             the last then
 //	the context ends             its error               -                  -
 //
+// [Bound.Displace] is a claim that does not wait either, and evicts the largest of the holds that
+// are larger than the one that it is for.
+//
 // A claim that is refused or given up leaves what was saved for it to all. Of equal holds the one
 // that has stalled for longest is evicted first. Small holds within the reserve are not evicted for
 // a larger claim, since it cannot use their room.
@@ -100,7 +103,7 @@
 //	line.go   the queues of claims that wait, with a line for each owner
 //	room.go   whether a hold fits into the bound, the share of its owner and the reserve
 //	hold.go   what somebody holds: Extend, Grow, Shrink, HandTo, Release
-//	evict.go  which holds make room for a claim; Insist
+//	evict.go  which holds make room for a claim; Insist, Displace
 //	lease.go  the end of holds whose lease is over
 //	owner.go  for whom something is claimed, and its parts
 //	turn.go   the places of requests at work

@@ -180,6 +180,37 @@ func (b *Bound) grantEvictor(h *Hold) {
 	}
 }
 
+// Displace makes a hold have size, which is more than it has, if anything. If there is no room, it
+// evicts the largest of the holds that would have more than this one, and takes their place while
+// they leave. So the holds share the bound evenly, however many of them one client has made: nobody
+// takes anything from a hold that has an equal share or less.
+//
+// It is for bounds without owners and a reserve. It reports whether size is held; if the hold is
+// leaving itself, it is not.
+func (b *Bound) Displace(h *Hold, size int64, evict func()) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if h.leaving {
+		return false
+	}
+	more := size - h.size
+	for b.used.all+b.saved+b.promised-b.leaving+more > b.spec.Limit {
+		victim := b.largest(func(other *Hold) bool { return other != h && other.size > size })
+		if victim == nil {
+			b.refused.Add(1)
+			return false
+		}
+		go b.dismiss(victim)()
+	}
+	if h.size > 0 {
+		b.resize(h, size)
+		return true
+	}
+	h.owner, h.evict = "", evict
+	b.assign(h, size)
+	return true
+}
+
 // largest returns the largest hold that can be evicted and is eligible, nil if there is none.
 // b.mu must be held.
 func (b *Bound) largest(eligible func(*Hold) bool) *Hold {

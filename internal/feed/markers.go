@@ -2,7 +2,9 @@ package feed
 
 import (
 	"cmp"
+	"maps"
 	"slices"
+	"time"
 
 	"kvgateway/internal/bound"
 	"kvgateway/internal/kv"
@@ -18,15 +20,28 @@ const maxMarkers = 1 << 16
 
 // A keyMemory counts what the keys take that a journal remembers because of markers and purges.
 // Keys can have 1 KiB each: 20,000 deleted keys of one bucket took 46 MiB. Beyond 64 KiB each
-// journal takes its bytes from a bound of 64 MiB, of which one client's feeds have at most half.
-// Where there is no room, the journal forgets all of them, as with too many.
+// journal takes its bytes from a bound of 64 MiB, and gives back what it does not need any more.
+//
+// A feed belongs to a bucket and not to a client, so clients have no shares of the bound: whoever
+// watched a bucket first would pay for it, and could use up the share elsewhere; and a few clients
+// together could use up all shares. Where there is no room, the journal that takes most forgets its
+// keys, as with too many. So a bucket is safe as long as it has less than its equal part.
+//
+// The feed's mutex guards it.
 type keyMemory struct {
 	// bytes is what they take.
 	bytes int
-	// room is how many bytes they may take at present, minKeyBytes in any case.
+	// room is how many bytes they may take at present, minKeyBytes in any case. The hold has as
+	// many; it has none if room is 0.
 	room int
-	// memory is what the journal takes of the bytes for all; nil if there is no bound.
-	memory *bound.Hold
+	// limit bounds the bytes of all journals; nil if there is no bound.
+	limit *bound.Bound
+	// hold is what the journal takes of them.
+	hold bound.Hold
+	// evict makes the journal forget its keys. It is called without the feed's mutex.
+	evict func()
+	// ended says that the feed was dropped, and takes nothing any more.
+	ended bool
 }
 
 const (
@@ -42,39 +57,58 @@ const (
 func keyBound(set *bound.Set) *bound.Bound {
 	const limit = 64 << 20
 	return set.New(bound.Spec{
-		Name:     "feed-markers",
-		Of:       "deleted keys of the buckets that are watched, beyond 64 KiB for each bucket",
-		Unit:     bound.Bytes,
-		Limit:    limit,
-		PerOwner: limit / 2,
-		AtLimit: "the bucket's deleted keys are forgotten: a purge of one is a reset, and so is " +
-			"a resume from before",
+		Name:  "feed-markers",
+		Of:    "deleted keys of the buckets that are watched, beyond 64 KiB for each bucket",
+		Unit:  bound.Bytes,
+		Limit: limit,
+		AtLimit: "the deleted keys of the bucket that takes most are forgotten: a purge of one " +
+			"is a reset, and so is a resume from before",
 	})
 }
 
 // add counts a key. It returns false if there is no room for it.
 func (m *keyMemory) add(key string) bool {
 	m.bytes += rememberedBytes + len(key)
-	if m.memory == nil || m.bytes <= max(m.room, minKeyBytes) {
+	if m.limit == nil || m.bytes <= max(m.room, minKeyBytes) {
 		return true
 	}
 	want := m.bytes + keyGrowStep
-	if !m.memory.Grow(int64(want)) {
+	if m.ended || !m.limit.Displace(&m.hold, int64(want), m.evict) {
 		return false
 	}
 	m.room = want
 	return true
 }
 
-// remove counts a key no more.
-func (m *keyMemory) remove(key string) { m.bytes -= rememberedBytes + len(key) }
+// remove counts a key no more. It gives back room of which less than half is needed, and reports
+// whether it did.
+func (m *keyMemory) remove(key string) (gaveBack bool) {
+	m.bytes -= rememberedBytes + len(key)
+	switch {
+	case m.room == 0:
+		return false
+	case m.bytes <= minKeyBytes/2:
+		m.room = 0
+		m.hold.Release()
+	case m.bytes <= m.room/2-keyGrowStep:
+		m.room = m.bytes + keyGrowStep
+		m.hold.Shrink(int64(m.room))
+	default:
+		return false
+	}
+	return true
+}
 
 // clear counts no key any more, and gives the room back.
 func (m *keyMemory) clear() {
 	m.bytes, m.room = 0, 0
-	if m.memory != nil {
-		m.memory.Shrink(0)
-	}
+	m.hold.Release()
+}
+
+// end gives the room back for good, since the feed is dropped.
+func (m *keyMemory) end() {
+	m.room, m.ended = 0, true
+	m.hold.Release()
 }
 
 // A purgeCount counts what purges removed.
@@ -96,7 +130,7 @@ type purgeCount struct {
 func (j *journal) trackMarker(e *kv.Entry) (purged bool) {
 	if at, known := j.purgedAt[e.Key]; known {
 		delete(j.purgedAt, e.Key)
-		j.keys.remove(e.Key)
+		j.uncount(e.Key)
 		purged = !e.IsMarker() && e.Created.Before(at)
 	}
 	if !e.IsMarker() {
@@ -117,15 +151,37 @@ func (j *journal) trackMarker(e *kv.Entry) (purged bool) {
 func (j *journal) forgetMarker(key string) {
 	if _, known := j.markers[key]; known {
 		delete(j.markers, key)
-		j.keys.remove(key)
+		j.uncount(key)
 	}
+}
+
+// uncount counts a key no more that was deleted from markers or purgedAt. When that gives back
+// room, both are made anew, since a map keeps the memory of what was deleted from it.
+func (j *journal) uncount(key string) {
+	if j.keys.remove(key) {
+		j.markers, j.purgedAt = remade(j.markers), remade(j.purgedAt)
+	}
+}
+
+// remade returns a map with the same contents that takes no more than they need.
+func remade[V any](m map[string]V) map[string]V {
+	again := make(map[string]V, len(m))
+	maps.Copy(again, m)
+	return again
 }
 
 // forgetKeys forgets all markers and purges.
 func (j *journal) forgetKeys() {
-	clear(j.markers)
-	clear(j.purgedAt)
+	j.markers, j.purgedAt = make(map[string]kv.Revision), make(map[string]time.Time)
 	j.keys.clear()
+}
+
+// yieldKeys forgets the feed's markers and purges, since a feed that takes less needs the room.
+func (f *Feed) yieldKeys() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.journal.forgetKeys()
+	f.journal.noteMarkersLost(f.journal.Revision)
 }
 
 // acceptPurge accepts the purge of a key's messages if it changes nothing that a subscription

@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 	"kvgateway/internal/bound"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
 )
 
 // The purge of a key is harmless only if the feed has read a marker as its last entry.
@@ -137,14 +139,13 @@ func TestDeletedKeysShareTheirMemory(t *testing.T) {
 	keys := keyBound(bounds)
 	f := feedAt(streamAt(0, 0))
 	src := f.source
-	f.journal.keys.memory = new(bound.Hold)
+	f.journal.keys.limit, f.journal.keys.evict = keys, f.yieldKeys
 	take := func(h *bound.Hold, size int64) {
 		t.Helper()
 		if err := keys.Take(t.Context(), h, "", size, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	take(f.journal.keys.memory, 0)
 	long := strings.Repeat("k", 1000)
 	last := kv.Revision(0)
 	remove := func(n int) {
@@ -170,5 +171,97 @@ func TestDeletedKeysShareTheirMemory(t *testing.T) {
 	}
 	if f.journal.keys.bytes != 0 || len(f.journal.markers) != 0 {
 		t.Errorf("%d bytes counted for %d keys", f.journal.keys.bytes, len(f.journal.markers))
+	}
+	if n := keys.Used() - others.Size(); n != 0 {
+		t.Errorf("%d bytes are held for no keys", n)
+	}
+}
+
+// A feed gives room back when its deleted keys are written again, and keeps what the rest needs.
+func TestDeletedKeysThatAreWrittenAgainGiveRoomBack(t *testing.T) {
+	keys := keyBound(bound.NewSet())
+	f := feedAt(streamAt(0, 0))
+	f.journal.keys.limit, f.journal.keys.evict = keys, f.yieldKeys
+	long, last := strings.Repeat("k", 1000), kv.Revision(0)
+	const count = 4000
+	store := func(n int, operation kv.Operation) {
+		last++
+		f.source.deliver([]kv.Entry{entry(fmt.Sprint(long, n), last, operation)})
+	}
+	for n := range count {
+		store(n, kv.Delete)
+	}
+	most := keys.Used()
+	for n := range count {
+		store(n, kv.Put)
+		needed := int64(f.journal.keys.bytes)
+		if used := keys.Used(); used > 2*(needed+keyGrowStep) || used < needed-minKeyBytes {
+			t.Fatalf("%d bytes are held for %d of keys", used, needed)
+		}
+		if len(f.journal.markers) != count-n-1 {
+			t.Fatalf("%d deleted keys are remembered, not %d", len(f.journal.markers), count-n-1)
+		}
+	}
+	if most < count*1000 || keys.Used() != 0 || f.journal.storeHorizon != 0 {
+		t.Errorf("%d bytes are held, of at most %d; the store horizon is %d",
+			keys.Used(), most, f.journal.storeHorizon)
+	}
+}
+
+// Where there is no room, the feed whose deleted keys take most forgets them, and not the one that
+// needs a little, whoever watches them.
+func TestFeedWithMostDeletedKeysForgetsThem(t *testing.T) {
+	keys := keyBound(bound.NewSet())
+	feedOf := func(count int) (f *Feed, remove func()) {
+		f = feedAt(streamAt(0, 0))
+		f.journal.keys.limit, f.journal.keys.evict = keys, f.yieldKeys
+		long, last := strings.Repeat("k", 1000), kv.Revision(0)
+		remove = func() {
+			last++
+			f.source.deliver([]kv.Entry{entry(long+last.String(), last, kv.Delete)})
+		}
+		for range count {
+			remove()
+		}
+		return f, remove
+	}
+	remembered := func(f *Feed) int {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return len(f.journal.markers)
+	}
+	most, _ := feedOf(2000)
+	second, removeMore := feedOf(1000)
+	var rest bound.Hold
+	if err := keys.Take(t.Context(), &rest, "", keys.Limit()-keys.Used(), nil); err != nil {
+		t.Fatal(err)
+	}
+	for range 500 {
+		removeMore()
+	}
+	natstest.Eventually(t, time.Minute, "the largest forgets its keys", func() bool {
+		return remembered(most) == 0
+	})
+	if n := remembered(second); n != 1500 || second.journal.storeHorizon != 0 {
+		t.Errorf("the other remembers %d, and not 1500", n)
+	}
+	if most.journal.storeHorizon != 2000 {
+		t.Errorf("its store horizon is %d", most.journal.storeHorizon)
+	}
+	if used := keys.Used(); used > keys.Limit() {
+		t.Errorf("%d bytes are held", used)
+	}
+	// It is the one that takes most now, and remembers keys again.
+	third, _ := feedOf(1000)
+	if n := remembered(third); n != 1000 {
+		t.Errorf("the third remembers %d, and not 1000", n)
+	}
+	for _, f := range []*Feed{most, second, third} {
+		f.mu.Lock()
+		f.journal.keys.end()
+		f.mu.Unlock()
+	}
+	if used := keys.Used(); used != rest.Size() {
+		t.Errorf("%d bytes are held by feeds that are dropped", used-rest.Size())
 	}
 }

@@ -112,10 +112,9 @@ func (h *Hub) acquire(ctx context.Context, name kv.BucketName) (*Feed, error) {
 		f = newFeed(h, name)
 		f.owner, f.place, f.restPlace = owner, place, new(bound.Hold)
 		f.journal.log.memory = new(bound.Hold)
-		f.journal.keys.memory = new(bound.Hold)
+		f.journal.keys.limit, f.journal.keys.evict = h.keyMemory, f.yieldKeys
 		// Nothing always fits.
 		_ = h.logMemory.Take(ctx, f.journal.log.memory, owner, 0, nil)
-		_ = h.keyMemory.Take(ctx, f.journal.keys.memory, owner, 0, nil)
 		h.feeds[name] = f
 		h.startSourceLocked(f)
 	}
@@ -210,8 +209,8 @@ func (h *Hub) dropFeedLocked(f *Feed) {
 	defer f.mu.Unlock()
 	if f.journal.log.memory != nil {
 		f.journal.log.memory.Release()
-		f.journal.keys.memory.Release()
 	}
+	f.journal.keys.end()
 }
 
 // release removes a user from a feed. After the last one it lingers for some time, unless it rests.

@@ -62,7 +62,7 @@ var shownSpec = bound.Spec{
 func (c *Client) newShownKeys(ctx context.Context) *shownKeys {
 	s := &shownKeys{seed: maphash.MakeSeed()}
 	// Nothing always fits.
-	_ = c.limits.shown.Take(ctx, &s.memory, bound.OwnerOf(ctx), 0, nil)
+	_ = c.limits.shown.TakeFor(ctx, &s.memory, 0)
 	return s
 }
 
