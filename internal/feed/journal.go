@@ -174,8 +174,3 @@ func (j *journal) checkAt(revision kv.Revision) kv.Check {
 	}
 	return j.log.check(revision)
 }
-
-// positionAt returns the position of a revision that was read.
-func (j *journal) positionAt(revision kv.Revision) kv.Position {
-	return kv.Position{Epoch: j.Epoch, Revision: revision, Check: j.checkAt(revision)}
-}
