@@ -62,7 +62,7 @@ func afterEachCollection(ctx context.Context, do func()) {
 // beside what stored returns, for buckets in memory. It looks after each collection until ctx ends.
 func watchMemory(ctx context.Context, limit int64, stored func() int64) (isShort func() bool) {
 	if liveHeap() > heapFloor {
-		runtime.GC() // what the last collection has found may be half of it
+		runtime.GC() // the last collection may have come before half of it was there
 	}
 	atStart := int64(liveHeap())
 	var short atomic.Bool

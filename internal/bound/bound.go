@@ -84,10 +84,10 @@ type Spec struct {
 	Lease time.Duration
 	// Drains says that the holds of a bound with a lease do not end each at a time of its own. What
 	// is held is given back bit by bit, the oldest first, the limit in one lease. So after a burst
-	// claims are granted at a steady pace. A claim is granted as soon as the bound is not full, and
-	// what it has beyond the limit delays those after it. The owner that holds least comes first,
-	// and does not wait if it holds less than an eighth of the limit, so such a bound has no shares
-	// and no reserve.
+	// claims are granted at a steady pace. A claim is granted as soon as the bound is not full. If
+	// it exceeds the limit, later claims wait until that part has drained. The owner that holds
+	// least comes first, and does not wait if it holds less than an eighth of the limit. So such a
+	// bound has no shares and no reserve.
 	Drains bool
 }
 
