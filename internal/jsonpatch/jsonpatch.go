@@ -39,6 +39,9 @@ type FormatError struct {
 	Pointer string
 	// Reason says what is wrong there.
 	Reason string
+	// Given are the names that stand there in the place of one of Known, to be compared with them;
+	// nil if the error is another.
+	Given, Known []string
 }
 
 // Error returns the place and the reason.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // An operation is an operation of a JSON Patch.
@@ -31,11 +32,39 @@ func readOperations(list *node) ([]operation, error) {
 	for i, item := range list.items {
 		op, member, reason := readOperation(item)
 		if reason != "" {
-			return nil, &FormatError{Pointer: fmt.Sprintf("/%d%s", i, member), Reason: reason}
+			e := &FormatError{Pointer: fmt.Sprintf("/%d%s", i, member), Reason: reason}
+			e.compare(item, strings.TrimPrefix(member, "/"))
+			return nil, e
 		}
 		operations = append(operations, op)
 	}
 	return operations, nil
+}
+
+// These are the names that operations and their members have.
+var (
+	operationNames = []string{"add", "remove", "replace", "move", "copy", "test"}
+	memberNames    = []string{"op", "path", "from", "value"}
+)
+
+// compare sets what is given and known where the error is about a member of an operation: the
+// unknown members, if that one is missing, and otherwise the name of the operation.
+func (e *FormatError) compare(operation *node, member string) {
+	if operation.kind != '{' || member == "" {
+		return
+	}
+	if at := operation.find(member); at >= 0 {
+		if value := operation.members[at].value; member == "op" && value.kind == 's' {
+			e.Given, e.Known = []string{unquote(value.raw)}, operationNames
+		}
+		return
+	}
+	for _, m := range operation.members {
+		if !slices.Contains(memberNames, m.name) {
+			e.Given = append(e.Given, m.name)
+		}
+	}
+	e.Known = []string{member}
 }
 
 // readOperation reads an operation. If it is malformed, reason says why, and member is a pointer to
@@ -63,7 +92,7 @@ func readOperation(n *node) (op operation, member, reason string) {
 		}
 	case "remove":
 	default:
-		return op, "/op", "it is none of add, remove, replace, move, copy and test"
+		return op, "/op", "it must be one of " + strings.Join(operationNames, ", ")
 	}
 	return op, "", ""
 }
@@ -72,7 +101,7 @@ func readOperation(n *node) (op operation, member, reason string) {
 func (n *node) stringMember(name string) (value, reason string) {
 	at := n.find(name)
 	if at < 0 || n.members[at].value.kind != 's' {
-		return "", "the operation needs it, as a string"
+		return "", "the operation needs " + name + ", as a string"
 	}
 	return unquote(n.members[at].value.raw), ""
 }

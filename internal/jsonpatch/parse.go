@@ -4,7 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"unicode/utf8"
+
+	"kvgateway/internal/kv"
 )
 
 // tooDeep is the reason of an error about a result.
@@ -19,10 +20,11 @@ func parse(text []byte) (root *node, pointer, reason string) {
 	switch {
 	case len(text) > MaxBytes:
 		return nil, "", fmt.Sprintf("it has more than %d bytes, too many to be patched", MaxBytes)
-	case !utf8.Valid(text):
-		return nil, "", "it is not UTF-8"
 	case deeperThan(text, MaxDepth):
 		return nil, "", fmt.Sprintf("it is nested deeper than %d levels", MaxDepth)
+	}
+	if fault := kv.EncodingFault(text); fault != "" {
+		return nil, "", fault
 	}
 	if !json.Valid(text) {
 		return nil, "", "it is not JSON: " + syntaxOf(text)

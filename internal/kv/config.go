@@ -10,6 +10,10 @@ import (
 	"time"
 )
 
+// EnoughForMarkers is a max_value_size with which the headers of every marker fit: those of a purge
+// with a precondition take up to 105 bytes.
+const EnoughForMarkers = 128
+
 // MaxHistory is the most revisions that a bucket keeps of a key (ADR-8).
 const MaxHistory = 64
 
@@ -182,6 +186,16 @@ func (c *BucketConfig) Validate(before BucketConfig) error {
 		case source == nil:
 		case !source.named():
 			return refuse("%q is not a bucket to mirror or to take entries from", source.Name)
+		case source != c.Mirror && source.FilterSubject != "" && source.External == nil &&
+			len(source.SubjectTransforms) == 0 && !reflect.DeepEqual(c.Sources, before.Sources):
+			return refuse("sources: filter_subject does not go together with the "+
+				"subject_transforms that a bucket's sources need; leave it out and give "+
+				"subject_transforms: src is a filter such as %q, and dest the same with this "+
+				"bucket's name",
+				SubjectPrefix+source.Bucket()+".orders.>")
+		case source == c.Mirror && source.filterFault() != "" &&
+			!reflect.DeepEqual(source, before.Mirror):
+			return refuse("mirror: %s", source.filterFault())
 		case source.External != nil && !IsSubjectPrefix(source.External.API):
 			return refuse("external api %.40q is not a subject prefix of at most %d bytes",
 				source.External.API, maxPrefixBytes)
@@ -262,7 +276,7 @@ func Differences(have, want BucketConfig) ([]Difference, error) {
 // fieldsOf returns a configuration's fields as JSON, by name. The encoding is canonical: fields in
 // the order of the struct, maps sorted.
 func fieldsOf(c BucketConfig) (map[string]json.RawMessage, error) {
-	data, err := json.Marshal(c)
+	data, err := EncodeJSON(c)
 	if err != nil {
 		return nil, fmt.Errorf("encode bucket configuration: %w", err)
 	}

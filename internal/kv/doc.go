@@ -7,8 +7,9 @@
 //	key.go, filter.go, filtertree.go  what is named, and what selects it
 //	revision.go, check.go             when: revision, epoch, check and position
 //	precondition.go                   what a key's last entry must be (RFC 9110 §13)
-//	entry.go, json.go, jsonvalue.go   a key's value or its absence, and its JSON
+//	entry.go, json.go, jsonvalue.go   a key's value or its absence, and its JSON (jsontext.go)
 //	config.go, status.go, terms.go    what a bucket is, and by which settings its entries end
+//	extent.go                         which keys of its origin a mirror holds
 //	duration.go                       times to live, and times in configurations as JSON
 //	errors.go                         what can be refused or fail
 package kv

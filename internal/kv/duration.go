@@ -31,7 +31,8 @@ func (d *Duration) UnmarshalJSON(data []byte) error {
 	}
 	parsed, err := time.ParseDuration(s)
 	if err != nil || parsed < 0 {
-		return fmt.Errorf("%.32q is not a duration such as \"90s\", \"15m\" or \"24h\"", s)
+		return fmt.Errorf("%.32q is not a duration from 0s to 292 years, such as \"90s\", \"15m\" "+
+			"or \"24h\"", s)
 	}
 	*d = Duration(parsed)
 	return nil

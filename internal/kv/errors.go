@@ -25,8 +25,12 @@ var (
 	// ErrHeaderTooLarge says that the headers to be stored are larger than the server takes (64
 	// KiB).
 	ErrHeaderTooLarge = errors.New("stored headers too large")
-	// ErrBucketFull says that the bucket's max_bytes is reached; nothing was stored.
+	// ErrBucketFull says that a limit of the bucket is reached, mostly its max_bytes; nothing was
+	// stored.
 	ErrBucketFull = errors.New("bucket full")
+	// ErrTooManyMessages is the [ErrBucketFull] of a bucket with a limit of messages, in all or of
+	// a key, which only other tools can set.
+	ErrTooManyMessages = fmt.Errorf("%w: too many messages", ErrBucketFull)
 	// ErrStorageExhausted says that a limit of the account or the server is reached; nothing was
 	// stored.
 	ErrStorageExhausted = errors.New("storage of the account or server exhausted")
@@ -86,12 +90,36 @@ func (e *KeyDeletedError) Error() string {
 	return fmt.Sprintf("key deleted: %s at revision %d", e.Marker.Operation, e.Marker.Revision)
 }
 
+// A BucketNotFoundError is [ErrBucketNotFound] with the name of the bucket.
+type BucketNotFoundError struct {
+	// Bucket is the bucket that is missing, or the mirror whose origin is missing.
+	Bucket BucketName
+	// Origin is the origin that is missing, to which a mirror's writes go; "" if it is Bucket that
+	// is missing.
+	Origin string
+}
+
+// Error implements error.
+func (e *BucketNotFoundError) Error() string {
+	if e.Origin != "" {
+		return fmt.Sprintf("%v: %s, the origin of %s", ErrBucketNotFound, e.Origin, e.Bucket)
+	}
+	return ErrBucketNotFound.Error() + ": " + e.Bucket.String()
+}
+
+// Unwrap returns [ErrBucketNotFound].
+func (e *BucketNotFoundError) Unwrap() error { return ErrBucketNotFound }
+
 // A RevisionMismatchError says that a precondition does not hold; nothing was stored.
 type RevisionMismatchError struct {
 	// Current is the position of the key's last entry; its revision is 0 if it was never written.
 	Current Position
 	// KeyExists says that the precondition was that the key has no value.
 	KeyExists bool
+	// Excluded says that If-None-Match has the tag of the key's last entry, and all else holds.
+	Excluded bool
+	// Deleted says that the key's last entry is known to be a marker.
+	Deleted bool
 }
 
 // Error implements error.
@@ -111,15 +139,21 @@ func (e *EpochChangedError) Error() string {
 	return fmt.Sprintf("the bucket's epoch is %s", e.Current)
 }
 
-// A ValueTooLargeError says that a value and the headers stored with it exceed the limit of the
-// bucket or of the server; nothing was sent.
+// A ValueTooLargeError says that a value and the headers stored with it, or a marker, exceed the
+// limit of the bucket or of the server; nothing was stored.
 type ValueTooLargeError struct {
-	// Limit is how many bytes the value may have beside this write's headers.
+	// Limit is how many bytes the value may have beside this write's headers; of a marker, how many
+	// bytes the bucket takes.
 	Limit int
+	// Marker is how many bytes the marker has that was refused; 0 if it was a value.
+	Marker int
 }
 
 // Error implements error.
 func (e *ValueTooLargeError) Error() string {
+	if e.Marker > 0 {
+		return fmt.Sprintf("a marker of %d bytes exceeds the limit of %d", e.Marker, e.Limit)
+	}
 	return fmt.Sprintf("the value exceeds the %d bytes that the headers leave", e.Limit)
 }
 
@@ -150,6 +184,24 @@ type TTLTooShortError struct {
 // Error implements error.
 func (e *TTLTooShortError) Error() string {
 	return fmt.Sprintf("time to live shorter than %s", e.Minimum)
+}
+
+// An OutsideMirrorError says that a mirror takes no write of a key. Usually the mirror does not
+// copy that key: the origin would store the write, and the mirror would never show it. Nothing was
+// stored.
+type OutsideMirrorError struct {
+	// Origin is the bucket to write to, which the mirror copies.
+	Origin string
+	// Holds are the filters of the keys that the mirror has; none if it has none under their names.
+	Holds []string
+	// Through is the bucket that the mirror copies and that is itself a mirror, of Origin, and so
+	// takes no writes; "" if the mirror copies Origin.
+	Through string
+}
+
+// Error implements error.
+func (e *OutsideMirrorError) Error() string {
+	return fmt.Sprintf("the mirror of %s does not hold the key", e.Origin)
 }
 
 // A TransactionsNotEnabledError says that a bucket does not allow atomic batches; nothing was

@@ -39,7 +39,7 @@ var AllKeys = Filter{">"}
 func ParseFilter(s string) (Filter, error) {
 	if len(s) > MaxFilterBytes {
 		return Filter{}, &SyntaxError{What: "filter", Offset: MaxFilterBytes,
-			Reason: fmt.Sprintf("it has %d bytes, the limit is %d", len(s), MaxFilterBytes)}
+			Reason: fmt.Sprintf("it has %d bytes and may have %d", len(s), MaxFilterBytes)}
 	}
 	if err := checkTokens("filter", s, "*>"); err != nil {
 		return Filter{}, err

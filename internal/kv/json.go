@@ -1,7 +1,6 @@
 package kv
 
 import (
-	"encoding/json"
 	"mime"
 	"strconv"
 	"strings"
@@ -99,11 +98,9 @@ func appendStringMember(dst []byte, name, value string) []byte {
 	return appendString(dst, value)
 }
 
-// appendString appends a JSON string. Marshalling a string cannot fail; invalid UTF-8 becomes
-// U+FFFD.
+// appendString appends a JSON string. Invalid UTF-8 becomes U+FFFD.
 func appendString(dst []byte, s string) []byte {
-	quoted, _ := json.Marshal(s)
-	return append(dst, quoted...)
+	return append(appendText(append(dst, '"'), strings.ToValidUTF8(s, "\uFFFD")), '"')
 }
 
 // isJSONType reports whether a content type is that of JSON, or ends in "+json" (RFC 6839 §3.1).

@@ -21,9 +21,10 @@ func (e *Entry) encodeValue(dst []byte, form ValueForm, sink Sink) ([]byte, erro
 	switch {
 	case text && (form == ValueJSON || isJSONType(e.ContentType)) && json.Valid(e.Value):
 		dst = append(dst, `,"value":`...)
-		return encodeParts(dst, e.Value, anyPart, new(compacter).append, sink)
+		return encodeParts(dst, e.Value, textPart, new(compacter).append, sink)
 	case text:
-		dst, err := encodeParts(append(dst, `,"text":"`...), e.Value, textPart, appendText, sink)
+		encode := appendText[[]byte]
+		dst, err := encodeParts(append(dst, `,"text":"`...), e.Value, textPart, encode, sink)
 		return append(dst, '"'), err
 	}
 	encode := base64.StdEncoding.AppendEncode
@@ -60,14 +61,9 @@ func textPart(value []byte) int {
 	return n
 }
 
-// appendText appends text within the quotes of a JSON string. Marshalling a string cannot fail.
-func appendText(dst, text []byte) []byte {
-	quoted, _ := json.Marshal(string(text))
-	return append(dst, quoted[1:len(quoted)-1]...)
-}
-
-// A compacter leaves out the white space of valid JSON, which would break a line. It takes the JSON
-// in parts, and remembers where it is.
+// A compacter leaves out the white space of valid JSON, which would break a line, and escapes the
+// characters within strings at which some programs break a line. It takes the JSON in parts that
+// end between two characters, and remembers where it is.
 type compacter struct {
 	// inString says that the last byte was within a string.
 	inString bool
@@ -75,7 +71,7 @@ type compacter struct {
 	escaped bool
 }
 
-// append appends the next part without its white space.
+// append appends the next part.
 func (c *compacter) append(dst, part []byte) []byte {
 	start := 0
 	for i, b := range part {
@@ -88,6 +84,10 @@ func (c *compacter) append(dst, part []byte) []byte {
 			c.inString = !c.inString
 		case !c.inString && (b == ' ' || b == '\t' || b == '\r' || b == '\n'):
 			dst, start = append(dst, part[start:i]...), i+1
+		case b == 0xE2 || b == 0xC2:
+			if escape, length := lineBreak(part[i:]); length > 0 {
+				dst, start = append(append(dst, part[start:i]...), escape...), i+length
+			}
 		}
 	}
 	return append(dst, part[start:]...)

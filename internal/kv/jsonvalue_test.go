@@ -30,12 +30,23 @@ func TestEncodeJSONInPartsIsTheSameAsInOne(t *testing.T) {
 		member             string
 	}{
 		"control characters": {strings.Repeat("\x01", 1_000_000), "text/plain", `"text":"\u0001`},
-		"wide characters":    {strings.Repeat("x€😀\u2028<&>", 90_000), "text/plain", `"text":"x€`},
-		"bytes":              {strings.Repeat("\xff\x00a", 300_001) + "z", "", `"base64":"`},
+		"wide characters": {
+			strings.Repeat("x€😀\u2028<&>", 90_000), "text/plain", `"text":"x€😀\u2028<&>x`,
+		},
+		"bytes": {strings.Repeat("\xff\x00a", 300_001) + "z", "", `"base64":"`},
 		"JSON": {
 			"[" + object + ` " a  b " ]`,
 			"application/json",
 			`"value":[{"a":[1.50,"x \" y\\",true]`,
+		},
+		"JSON with line breaks": {
+			strings.Repeat("[ \"€\u2028\u2029\u0085\u0084\u2027 \\\\\u2028\" ] ", 1) +
+				strings.Repeat(" ", 20_000),
+			"application/json",
+			`"value":["€\u2028\u2029\u0085` + "\u0084\u2027" + ` \\\u2028"]`,
+		},
+		"many line breaks": {
+			`["` + strings.Repeat("x\u2028", 30_000) + `"]`, "application/json", `\u2028x\u2028"]`,
 		},
 		"small": {"v", "", `"text":"v"`},
 		"empty": {"", "", `"text":""`},
@@ -59,13 +70,51 @@ func TestEncodeJSONInPartsIsTheSameAsInOne(t *testing.T) {
 		if err := json.Unmarshal(got, &shown); err != nil {
 			t.Fatal(err)
 		}
+		if bytes.ContainsAny(got, "\u0085\u2028\u2029") {
+			t.Errorf("%s: a character is not escaped at which some programs break lines", name)
+		}
 		var compact bytes.Buffer
 		switch {
 		case shown.Text != nil && *shown.Text != c.value,
 			shown.Base64 != nil && string(shown.Base64) != c.value,
 			shown.Value != nil && (json.Compact(&compact, e.Value) != nil ||
-				!bytes.Equal(compact.Bytes(), shown.Value)):
+				escapedLineBreaks.Replace(compact.String()) != string(shown.Value)):
 			t.Errorf("%s: another value", name)
+		}
+	}
+}
+
+// escapedLineBreaks escapes the characters at which some programs break a line.
+var escapedLineBreaks = strings.NewReplacer(
+	"\u0085", `\u0085`, "\u2028", `\u2028`, "\u2029", `\u2029`)
+
+// A string is written as encoding/json writes it, but for what matters only within HTML and for
+// U+0085.
+func TestTextIsWrittenAsEncodingJSONDoes(t *testing.T) {
+	texts := []string{
+		"", "plain", "\"\\/\b\f\n\r\t\x00\x1f\x7f", "<script>&</script>", "a\xffb",
+		"\xe2\x80",
+		"\xe2\x80\xa8", "\xc2", "\u0085", "\u0084\u2027\u2028\u2029\u202a", "€😀\ufffd",
+		"\xed\xa0\x80",
+	}
+	for range 2000 {
+		text := make([]byte, rand.IntN(12))
+		for i := range text {
+			text[i] = "ab\"\\\n\x00\xe2\x80\xa8\xa9\xc2\x85\xf0\x9f\xff<"[rand.IntN(16)]
+		}
+		texts = append(texts, string(text))
+	}
+	for _, text := range texts {
+		var want bytes.Buffer
+		encoder := json.NewEncoder(&want)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(strings.ToValidUTF8(text, "\ufffd")); err != nil {
+			t.Fatal(err)
+		}
+		got := string(appendString(nil, text))
+		expected := escapedLineBreaks.Replace(strings.TrimSuffix(want.String(), "\n"))
+		if got != expected {
+			t.Errorf("%q is written as %s, want %s", text, got, expected)
 		}
 	}
 }

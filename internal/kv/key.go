@@ -64,12 +64,12 @@ func ParseBucketName(s string) (BucketName, error) {
 		return BucketName{}, &SyntaxError{What: "bucket name", Reason: "it is empty"}
 	case len(s) > MaxBucketNameBytes:
 		return BucketName{}, &SyntaxError{What: "bucket name", Offset: MaxBucketNameBytes,
-			Reason: fmt.Sprintf("it has %d bytes, the limit is %d", len(s), MaxBucketNameBytes)}
+			Reason: fmt.Sprintf("it has %d bytes and may have %d", len(s), MaxBucketNameBytes)}
 	}
 	for i := range len(s) {
 		if c := s[i]; !isAlphanumeric(c) && c != '_' && c != '-' {
 			return BucketName{}, &SyntaxError{What: "bucket name", Offset: i,
-				Reason: fmt.Sprintf("byte %s is not one of A-Z a-z 0-9 _ -", quoteByte(c))}
+				Reason: quoteByte(c) + " is none of the characters A-Z a-z 0-9 _ and -"}
 		}
 	}
 	return BucketName{s}, nil
@@ -92,7 +92,7 @@ func checkTokens(what, s, extra string) error {
 		case strings.IndexByte(extra, c) >= 0:
 		default:
 			return &SyntaxError{What: what, Offset: i,
-				Reason: fmt.Sprintf("byte %s is not one of A-Z a-z 0-9 - / _ = .%s",
+				Reason: fmt.Sprintf("%s is none of the characters A-Z a-z 0-9 - / _ =%s and dots",
 					quoteByte(c), spaced(extra))}
 		}
 	}
@@ -104,12 +104,12 @@ func isAlphanumeric(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
-// quoteByte shows printable ASCII as itself and anything else as hexadecimal.
+// quoteByte shows printable ASCII as itself, in quotes, and anything else as hexadecimal.
 func quoteByte(c byte) string {
 	if c > ' ' && c < 0x7f {
 		return fmt.Sprintf("%q", c)
 	}
-	return fmt.Sprintf("0x%02x", c)
+	return fmt.Sprintf("the byte 0x%02x", c)
 }
 
 // spaced returns the bytes of a list, each with a space before it.

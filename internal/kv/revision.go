@@ -15,11 +15,12 @@ const MaxRevision Revision = 1<<53 - 1
 // to the bucket; 0 stands for "never written".
 type Revision uint64
 
-// ParseRevision reads a decimal revision up to [MaxRevision]. It returns a *[SyntaxError].
+// ParseRevision reads a decimal revision up to [MaxRevision], in the one form in which the gateway
+// writes it: without a sign and without leading zeros. It returns a *[SyntaxError].
 func ParseRevision(s string) (Revision, error) {
 	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil || s[0] == '+' || Revision(n) > MaxRevision {
-		reason := fmt.Sprintf("%.32q is not an integer from 0 to 2^53-1", s)
+	if err != nil || s[0] == '+' || s[0] == '0' && len(s) > 1 || Revision(n) > MaxRevision {
+		reason := fmt.Sprintf("%.32q is not an integer from 0 to 2^53-1 without leading zeros", s)
 		return 0, &SyntaxError{What: "revision", Reason: reason}
 	}
 	return Revision(n), nil
