@@ -173,7 +173,7 @@ func (d damagedStore) wantRefusal(t *testing.T) {
 			t.Errorf("%s is not what %s was", path, original)
 		}
 	}
-	revision, err := existing(t, s).PutString(t.Context(), "later", "1")
+	revision, err := existing(t, connect(t, s)).PutString(t.Context(), "later", "1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,9 +195,9 @@ func (d damagedStore) setAside() []string {
 }
 
 // existing opens the bucket "shop", which must be there.
-func existing(t *testing.T, s *natsd.Server) jetstream.KeyValue {
+func existing(t *testing.T, js jetstream.JetStream) jetstream.KeyValue {
 	t.Helper()
-	kv, err := connect(t, s).KeyValue(t.Context(), "shop")
+	kv, err := js.KeyValue(t.Context(), "shop")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,9 @@ import (
 // acknowledged.
 func TestFullDiskIsWrittenAgain(t *testing.T) {
 	dir := smallDisk(t)
-	s := start(t, natsd.Options{DataDir: filepath.Join(dir, "data"), Logger: zerolog.Nop()})
+	s := start(t, natsd.Options{DataDir: filepath.Join(dir, "data"), WSListen: "127.0.0.1:0",
+		Logger: zerolog.Nop()})
+	webSocket := s.WebSocketURL()
 	js := connect(t, s)
 	kv, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "shop", History: 64})
 	if err != nil {
@@ -52,6 +54,11 @@ func TestFullDiskIsWrittenAgain(t *testing.T) {
 	if err != nil || len(e.Value()) != 1000 {
 		t.Errorf("what was acknowledged: %v", err)
 	}
+	nc, err := dialWS(webSocket, "")
+	if err != nil {
+		t.Fatalf("the address from before the restart: %v", err)
+	}
+	nc.Close()
 }
 
 // tryPut stores a value of some bytes in the key "later", within a second.

@@ -94,7 +94,7 @@ func TestTornLastRecordIsNoLoss(t *testing.T) {
 	opts.DataDir = d.dataDir
 	var out syncBuffer
 	opts.Logger = zerolog.New(&out)
-	kv := existing(t, start(t, opts))
+	kv := existing(t, connect(t, start(t, opts)))
 	wantValue(t, kv, "k1", value(1))
 	if strings.Contains(out.String(), "lost") {
 		t.Errorf("log: %s", &out)

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +43,14 @@ type Options struct {
 	// Listen is the host:port of a TCP listener for native clients; port 0 takes a free one. If it
 	// is empty, there is no listener, and only this process reaches the server.
 	Listen string
+
+	// WSListen is the host:port of a WebSocket listener without TLS, for native clients in
+	// browsers; port 0 takes a free one. If it is empty, there is no such listener.
+	WSListen string
+
+	// WSOrigins are the origins whose pages may connect to WSListen. Programs that send no Origin
+	// may always connect.
+	WSOrigins []string
 
 	// Streams bounds how many streams the server may have, whoever creates them. If it is nil, they
 	// are not bounded. A stream that is written takes a file descriptor, until it has been idle for
@@ -86,7 +93,7 @@ type Options struct {
 type Server struct {
 	// dir is the absolute path of the data directory.
 	dir string
-	// opts are the options. Listen has the port that was taken.
+	// opts are the options. The addresses of the listeners have the ports that were taken.
 	opts Options
 	// lock keeps other processes from the store.
 	lock *dirLock
@@ -131,7 +138,7 @@ type instance struct {
 //
 // It fails with an *[InUseError] if another process has the directory, with a *[LossError] if data
 // in it is lost, and if the directory cannot be written, a stream in it cannot be read, or the
-// address of Listen is taken.
+// address of a listener is taken.
 func Start(ctx context.Context, opts Options) (*Server, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -151,9 +158,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 		}
 		return nil, fmt.Errorf("embedded nats-server did not start on %s: %w", dir, err)
 	}
-	if addr := s.current.ns.Addr(); addr != nil {
-		s.opts.Listen = addr.String() // a free port that was taken is kept after a restart
-	}
+	s.opts.keepPorts(s.current.ns)
 	s.updateBounds()
 	s.beside.Go(s.watchStore)
 	s.beside.Go(s.keepRecord)
@@ -242,39 +247,6 @@ func prepareDir(dir string) (string, error) {
 	return abs, nil
 }
 
-// serverOptions returns the options of the nats-server.
-func serverOptions(dir string, opts Options) (*server.Options, error) {
-	nopts := &server.Options{
-		ServerName:             "kvgw-embedded",
-		JetStream:              true,
-		StoreDir:               dir,
-		JetStreamMaxMemory:     opts.MemoryBytes,
-		SyncAlways:             opts.SyncAlways,
-		SyncInterval:           opts.serverInterval(),
-		DontListen:             opts.Listen == "",
-		NoSigs:                 true, // cmd/gateway handles the signals
-		DisableJetStreamBanner: true,
-	}
-	if opts.Listen == "" {
-		return nopts, nil
-	}
-	if opts.Clients != nil {
-		nopts.MaxConn = int(opts.Clients.Limit())
-	}
-	host, port, err := net.SplitHostPort(opts.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("listen address %q: %w", opts.Listen, err)
-	}
-	nopts.Host = host
-	if nopts.Port, err = strconv.Atoi(port); err != nil {
-		return nil, fmt.Errorf("listen address %q: port %q is not a number", opts.Listen, port)
-	}
-	if nopts.Port == 0 {
-		nopts.Port = server.RANDOM_PORT // 0 would be the default port, 4222
-	}
-	return nopts, nil
-}
-
 // errNotReady ends the start of a server that may still be busy with its files.
 var errNotReady = errors.New("not ready")
 
@@ -321,13 +293,3 @@ func (s *Server) instance() *instance {
 
 // InProcessConn returns a new connection to the server that needs no listener.
 func (s *Server) InProcessConn() (net.Conn, error) { return s.instance().ns.InProcessConn() }
-
-// ClientURL returns the address of the listener, with the port that was taken. It is empty if there
-// is no listener.
-func (s *Server) ClientURL() string {
-	addr := s.instance().ns.Addr()
-	if addr == nil {
-		return ""
-	}
-	return "nats://" + addr.String()
-}

@@ -53,8 +53,14 @@ func (b *syncBuffer) String() string {
 func connect(t *testing.T, s *natsd.Server) jetstream.JetStream {
 	t.Helper()
 	nc, err := nats.Connect("", nats.InProcessServer(s))
+	return over(t, nc, err)
+}
+
+// over is the JetStream over a connection, if err is nil. The connection ends with the test.
+func over(t *testing.T, nc *nats.Conn, err error) jetstream.JetStream {
+	t.Helper()
 	if err != nil {
-		t.Fatalf("connect in process: %v", err)
+		t.Fatalf("connect: %v", err)
 	}
 	t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
@@ -178,19 +184,7 @@ func TestServerListensOnlyOnRequest(t *testing.T) {
 	open := start(t, natsd.Options{DataDir: t.TempDir(), Listen: "127.0.0.1:0"})
 	put(t, bucket(t, open), "a", "1")
 	nc, err := nats.Connect(open.ClientURL())
-	if err != nil {
-		t.Fatalf("connect to %s: %v", open.ClientURL(), err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	kv, err := js.KeyValue(t.Context(), "shop")
-	if err != nil {
-		t.Fatalf("bucket over TCP: %v", err)
-	}
-	wantValue(t, kv, "a", "1")
+	wantValue(t, existing(t, over(t, nc, err)), "a", "1")
 }
 
 func TestStartRefusesUnusableSettings(t *testing.T) {
@@ -215,6 +209,8 @@ func TestStartRefusesUnusableSettings(t *testing.T) {
 			natsd.Options{DataDir: dir, Listen: "localhost"}, "missing port"},
 		"port in use": {
 			natsd.Options{DataDir: dir, Listen: taken.Addr().String()}, "address already in use"},
+		"WebSocket port in use": {
+			natsd.Options{DataDir: dir, WSListen: taken.Addr().String()}, "address already in use"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := natsd.Start(t.Context(), tc.opts)

@@ -65,7 +65,7 @@ func TestLossWhileRunningIsToldAtTheNextStart(t *testing.T) {
 			eventually(t, "the server has loaded the block, and lost a part of it", func() bool {
 				runtime.GC() // which frees the server's cache of blocks
 				missing := 0
-				kv := existing(t, s)
+				kv := existing(t, connect(t, s))
 				for i := 1; i <= d.last; i++ {
 					if _, err := kv.Get(t.Context(), fmt.Sprintf("k%d", i)); err != nil {
 						missing++

@@ -69,10 +69,7 @@ func TestInterruptedConfigurationChangeIsFinished(t *testing.T) {
 	if !strings.Contains(out.String(), "interrupted") {
 		t.Errorf("the log does not mention the repair: %s", out.String())
 	}
-	kv, err := connect(t, s).KeyValue(t.Context(), "shop")
-	if err != nil {
-		t.Fatalf("open bucket: %v", err)
-	}
+	kv := existing(t, connect(t, s))
 	wantValue(t, kv, "a", "1")
 	status, err := kv.Status(t.Context())
 	if err != nil {

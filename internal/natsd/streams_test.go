@@ -31,14 +31,7 @@ func TestStreamsAreBounded(t *testing.T) {
 	opts := natsd.Options{DataDir: t.TempDir(), Streams: streamsBound(3), Listen: "127.0.0.1:0"}
 	s := start(t, opts)
 	nc, err := nats.Connect(s.ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := over(t, nc, err)
 	for i := range 3 {
 		if err := createBucket(t, js, i); err != nil {
 			t.Fatal(err)

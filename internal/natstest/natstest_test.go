@@ -2,6 +2,8 @@ package natstest_test
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"testing"
 	"time"
 
@@ -31,6 +33,21 @@ func TestRestartKeepsPortAndStore(t *testing.T) {
 		e, err := kv.Get(t.Context(), "k")
 		return err == nil && string(e.Value()) == "v"
 	})
+}
+
+// A port that was given out is not given out again before the end of the test.
+func TestFreePortsAreClaimed(t *testing.T) {
+	t.Parallel()
+	address := fmt.Sprintf("127.0.0.1:%d", natstest.FreePort(t))
+	if claim, err := net.ListenPacket("udp", address); err == nil {
+		claim.Close()
+		t.Errorf("another caller could claim %s", address)
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatalf("the server itself: %v", err)
+	}
+	l.Close()
 }
 
 // echo answers each request on the subject "echo" with the request's data.

@@ -55,17 +55,27 @@ func Start(tb testing.TB, opts Options) *Server {
 	return s
 }
 
-// FreePort returns a port that nobody listens on. It is below the range from which systems take the
-// ports of outgoing connections, so that none of these can take it while a server is stopped.
+// FreePort returns a port that nobody listens on, and that no other caller of FreePort gets until
+// the test ends, in whatever process. It is below the range from which systems take the ports of
+// outgoing connections, so that none of these can take it while a server is stopped.
 func FreePort(tb testing.TB) int {
 	tb.Helper()
 	for range 1000 {
 		port := 12000 + rand.IntN(18000)
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			l.Close()
-			return port
+		address := fmt.Sprintf("127.0.0.1:%d", port)
+		// Who holds the port for UDP, which no server in a test uses, has the one for TCP.
+		claim, err := net.ListenPacket("udp", address)
+		if err != nil {
+			continue
 		}
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			claim.Close()
+			continue
+		}
+		l.Close()
+		tb.Cleanup(func() { claim.Close() })
+		return port
 	}
 	tb.Fatal("no free port")
 	return 0
@@ -154,13 +164,42 @@ func run(tb testing.TB, opts *server.Options) *server.Server {
 	if err != nil {
 		tb.Fatalf("nats-server: %v", err)
 	}
+	fatal := make(fatalErrors, 1)
+	ns.SetLoggerV2(fatal, false, false, false)
+	ready := make(chan bool, 1)
 	go ns.Start()
-	if !ns.ReadyForConnections(startTimeout) {
+	go func() { ready <- ns.ReadyForConnections(startTimeout) }()
+	select {
+	case started := <-ready:
+		if started {
+			return ns
+		}
 		ns.Shutdown()
 		tb.Fatalf("nats-server on port %d is not ready after %v", opts.Port, startTimeout)
+	case err := <-fatal:
+		ns.Shutdown()
+		tb.Fatalf("nats-server on port %d: %s", opts.Port, err)
 	}
-	return ns
+	return nil
 }
+
+// fatalErrors is a server's log of which only the error is read that ends it.
+type fatalErrors chan string
+
+// Fatalf keeps the first error.
+func (f fatalErrors) Fatalf(format string, v ...any) {
+	select {
+	case f <- fmt.Sprintf(format, v...):
+	default:
+	}
+}
+
+// Noticef and the others discard what the server says.
+func (fatalErrors) Noticef(string, ...any) {}
+func (fatalErrors) Warnf(string, ...any)   {}
+func (fatalErrors) Errorf(string, ...any)  {}
+func (fatalErrors) Debugf(string, ...any)  {}
+func (fatalErrors) Tracef(string, ...any)  {}
 
 // stop stops a server, unless it is nil, and waits until it has ended. It may have ended before.
 func stop(ns *server.Server) {
