@@ -161,7 +161,7 @@ func TestDrainingBoundServesTheOwnerThatHoldsLeast(t *testing.T) {
 			wait time.Duration
 		}{
 			{1, 0}, {100, 0}, {500, 0}, // it has held less than an eighth before each
-			{100, 1500 * time.Millisecond}, // what a held before drains first
+			{100, 1500 * time.Millisecond}, // the 100 held before drain first
 			{2000, 2 * time.Second},
 		} {
 			began := time.Now()

@@ -17,7 +17,7 @@ import (
 
 const (
 	// subjectPrefix is what the subjects of buckets begin with.
-	subjectPrefix = "$KV."
+	subjectPrefix = kv.SubjectPrefix
 	// defaultAPIPrefix is what the subjects of requests to the JetStream API begin with, unless the
 	// account has another prefix.
 	defaultAPIPrefix = "$JS.API."
@@ -95,6 +95,8 @@ type binding struct {
 	// originInfo is the subject that asks for the state of a mirror's origin; empty for other
 	// buckets.
 	originInfo string
+	// extent is which keys of its origin a mirror holds; nil for all.
+	extent kv.MirrorExtent
 
 	// maxMessage is how many bytes a value and its stored headers may have.
 	maxMessage int
@@ -280,7 +282,7 @@ type streamInfoResponse struct {
 func bucketError(name kv.BucketName, err error) error {
 	refused, ok := errors.AsType[*kv.APIError](err)
 	if ok && refused.ErrCode == errCodeStreamNotFound {
-		return fmt.Errorf("%w: %s", kv.ErrBucketNotFound, name)
+		return &kv.BucketNotFoundError{Bucket: name}
 	}
 	return err
 }

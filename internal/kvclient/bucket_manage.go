@@ -30,18 +30,19 @@ func (c *Client) CreateBucket(
 	ctx context.Context, name kv.BucketName, config kv.BucketConfig,
 ) (status kv.BucketStatus, created bool, err error) {
 	config.Normalize()
-	if err := config.Validate(kv.BucketConfig{}); err != nil {
-		return kv.BucketStatus{}, false, err
-	}
-	want := streamConfig(name, config)
-	if status, err := c.existing(ctx, name, want); !errors.Is(err, kv.ErrBucketNotFound) {
+	invalid := config.Validate(kv.BucketConfig{})
+	status, err = c.existing(ctx, name, config)
+	switch {
+	case invalid != nil && err != nil:
+		return kv.BucketStatus{}, false, invalid
+	case !errors.Is(err, kv.ErrBucketNotFound):
 		return status, false, err
 	}
 	var info streamInfoResponse
-	err = c.createStream(ctx, name, want, &info)
+	err = c.createStream(ctx, name, streamConfig(name, config), &info)
 	refused, ok := errors.AsType[*kv.APIError](err)
 	if ok && refused.ErrCode == errCodeStreamNameInUse {
-		status, err := c.existing(ctx, name, want) // somebody else created it meanwhile
+		status, err := c.existing(ctx, name, config) // somebody else created it meanwhile
 		return status, false, err
 	}
 	if err != nil {
@@ -52,15 +53,21 @@ func (c *Client) CreateBucket(
 
 // existing returns a bucket that is there already, if it is the same as far as the KV API can tell.
 // Settings of the stream that the KV API does not know, and that another tool may have changed, do
-// not count. It returns [kv.ErrBucketNotFound], [kv.ErrBadBucket] or a *[kv.BucketExistsError].
+// not count. A configuration that was read is the same in any case, even if it could not be created
+// in this way, such as that of a mirror which another tool has made of a stream that is no bucket.
+// It returns [kv.ErrBucketNotFound], [kv.ErrBadBucket] or a *[kv.BucketExistsError].
 func (c *Client) existing(
-	ctx context.Context, name kv.BucketName, want jetstream.StreamConfig,
+	ctx context.Context, name kv.BucketName, config kv.BucketConfig,
 ) (kv.BucketStatus, error) {
 	_, info, err := c.lookUp(ctx, c.writes, name)
 	if err != nil {
 		return kv.BucketStatus{}, notSent(err)
 	}
-	found, err := kv.Differences(bucketConfig(info.Config), bucketConfig(want))
+	have := bucketConfig(info.Config)
+	found, err := kv.Differences(have, config)
+	if len(found) > 0 {
+		found, err = kv.Differences(have, bucketConfig(streamConfig(name, config)))
+	}
 	if err != nil {
 		return kv.BucketStatus{}, err
 	}
@@ -168,7 +175,7 @@ func patched(config kv.BucketConfig, patch []byte) (kv.BucketConfig, error) {
 		return kv.BucketConfig{}, fmt.Errorf("encode bucket configuration: %w", err)
 	}
 	merged, err := jsonpatch.Merge(document, patch, jsonpatch.MaxBytes)
-	if err == nil && !bytes.HasPrefix(bytes.TrimSpace(patch), []byte("{")) {
+	if err == nil && !bytes.HasPrefix(kv.TrimJSON(patch), []byte("{")) {
 		err = errors.New("it is not a JSON object")
 	}
 	if err != nil {

@@ -243,8 +243,7 @@ func TestCreateBucketNamesTheDifferences(t *testing.T) {
 	}
 	var got []string
 	for _, d := range exists.Differences {
-		wanted := strings.ReplaceAll(string(d.Want), `\u003e`, ">")
-		got = append(got, fmt.Sprintf("%s: %s not %s", d.Field, d.Have, wanted))
+		got = append(got, fmt.Sprintf("%s: %s not %s", d.Field, d.Have, d.Want))
 	}
 	if diff := cmp.Diff([]string{
 		`description: "" not "other"`, `history: 3 not 1`, `max_bytes: -1 not 1048576`,

@@ -95,11 +95,10 @@ func (b *Bucket) toWrite(ctx context.Context) (*Bucket, *writeRules, error) {
 	if !current.isMirror() {
 		return current, &current.rules, nil
 	}
-	var info streamInfoResponse
-	err = b.client.ask(ctx, current.link, current.originInfo, nil, descriptionBytes, &info)
+	config, err := current.originConfig(ctx)
 	if err != nil {
-		return nil, nil, notSent(bucketError(b.name, err))
+		return nil, nil, notSent(err)
 	}
-	rules := rulesOf(&info.Config)
+	rules := rulesOf(config)
 	return current, &rules, nil
 }

@@ -113,8 +113,11 @@ func refusal(e *kv.APIError) error {
 	case errCodeHeaderTooLarge:
 		return fmt.Errorf("%w: %w", kv.ErrHeaderTooLarge, e)
 	case errCodeStoreFailed:
-		if strings.Contains(e.Description, "maximum bytes") {
+		switch {
+		case strings.Contains(e.Description, "maximum bytes"):
 			return fmt.Errorf("%w: %w", kv.ErrBucketFull, e)
+		case strings.Contains(e.Description, "maximum messages"): // in all, or of a subject
+			return fmt.Errorf("%w: %w", kv.ErrTooManyMessages, e)
 		}
 		return fmt.Errorf("%w: %w", kv.ErrStorageExhausted, e)
 	case errCodeAccountResources, errCodeInsufficient, errCodeMemoryResources,

@@ -13,7 +13,7 @@ import (
 func (b *Bucket) ScanEntries(
 	ctx context.Context, fs kv.Filters, visit func(kv.Entry) error,
 ) (kv.Revision, error) {
-	since, room, err := b.scan(ctx, fs, 1, func(int) {}, visit)
+	since, room, err := b.scan(ctx, fs, 1, func(int) {}, visit, nil)
 	if err == nil {
 		room.Release()
 	}

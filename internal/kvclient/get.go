@@ -167,7 +167,7 @@ func (b *Bucket) fetchMessage(
 		return nil, kv.ErrKeyNotFound
 	}
 	if err != nil {
-		err = bucketError(b.name, err)
+		err = b.missing(subject == b.originGet, err)
 		if errors.Is(err, kv.ErrBucketNotFound) {
 			b.client.forget(b.name)
 		}

@@ -12,7 +12,8 @@ import (
 
 // entrySince is lastEntry of a state that is not older than min. An entry at least as new as min
 // proves that; anything else may be from before min. Then entrySince waits until the leader has
-// min, and reads from the leader.
+// min, and reads from the leader. While time is left, it also goes on if NATS does not answer the
+// first read, or a question to the leader, in time.
 func (b *Bucket) entrySince(
 	ctx context.Context, key kv.Key, consistency Consistency, min kv.Position, wait time.Duration,
 ) (kv.Entry, Consistency, error) {
@@ -21,15 +22,17 @@ func (b *Bucket) entrySince(
 		return kv.Entry{}, consistency, err
 	}
 	served := consistency
+	end := b.client.endOf(wait)
 	if reached {
 		var e kv.Entry
 		e, served, err = b.lastEntry(ctx, key, consistency)
-		if err == nil && e.Revision >= min.Revision ||
-			err != nil && !errors.Is(err, kv.ErrKeyNotFound) {
+		goOn := errors.Is(err, kv.ErrKeyNotFound) ||
+			errors.Is(err, kv.ErrTimeout) && time.Until(end) > 0
+		if err == nil && e.Revision >= min.Revision || err != nil && !goOn {
 			return e, served, err
 		}
 	}
-	if b, err = b.awaitRevision(ctx, min, wait); err != nil {
+	if b, err = b.awaitRevision(ctx, min, end); err != nil {
 		return kv.Entry{}, served, err
 	}
 	e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.String()})
@@ -80,15 +83,20 @@ const (
 	lastRevisionPoll  = 100 * time.Millisecond
 )
 
-// awaitRevision waits until the leader has the revision, and returns the bucket as it is then. It
-// returns an *[kv.EpochChangedError] if the position turns out to be of another history.
-func (b *Bucket) awaitRevision(
-	ctx context.Context, min kv.Position, limit time.Duration,
-) (*Bucket, error) {
-	if limit == 0 {
-		limit = b.client.timeout
+// endOf returns the end of a wait that begins now. See [ReadOptions].
+func (c *Client) endOf(wait time.Duration) time.Time {
+	if wait == 0 {
+		wait = c.timeout
 	}
-	end := time.Now().Add(limit)
+	return time.Now().Add(wait)
+}
+
+// awaitRevision waits until the leader has the revision, and returns the bucket as it is then. It
+// returns an *[kv.EpochChangedError] if the position turns out to be of another history, at the end
+// [kv.ErrRevisionNotReached], and [kv.ErrTimeout] if NATS answered none of the looks.
+func (b *Bucket) awaitRevision(
+	ctx context.Context, min kv.Position, end time.Time,
+) (*Bucket, error) {
 	turn := bound.TurnOf(ctx)
 	turn.Pause()
 	defer turn.Resume()
@@ -97,18 +105,22 @@ func (b *Bucket) awaitRevision(
 	var place bound.Hold // taken only by those that do wait
 	defer place.Release()
 	ask := wait.first
+	notReached := kv.ErrTimeout
 	for poll := firstRevisionPoll; ; poll = slower(poll, end) {
 		current, err := ask(ctx, b)
 		ask = wait.again
 		switch {
+		case errors.Is(err, kv.ErrTimeout):
+			// The leader may answer the next one.
 		case err != nil:
 			return nil, err
 		case current.lastSeq >= min.Revision:
 			return current, current.verify(ctx, min)
 		case min.Epoch != "" && current.epoch != min.Epoch:
 			return nil, &kv.EpochChangedError{Current: current.epoch}
+		default:
+			notReached = fmt.Errorf("%w: %d", kv.ErrRevisionNotReached, min.Revision)
 		}
-		notReached := fmt.Errorf("%w: %d", kv.ErrRevisionNotReached, min.Revision)
 		if time.Until(end) <= 0 {
 			return nil, notReached
 		}

@@ -167,3 +167,33 @@ func TestWaitsEndWithTheGateway(t *testing.T) {
 		t.Errorf("error %v, want ErrKeyNotFound: the revision is there", err)
 	}
 }
+
+// A look that NATS does not answer in time does not end a wait that is longer.
+func TestWaitForARevisionOutlastsSilence(t *testing.T) {
+	t.Parallel()
+	const timeout = 200 * time.Millisecond
+	p, _, b, native := behindProxy(t, timeout)
+	entry, err := native.Get(t.Context(), "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(wait time.Duration) error {
+		options := reached(kv.Position{Revision: kv.Revision(entry.Revision()), Epoch: b.Epoch()})
+		options.Wait = wait
+		_, _, err := b.Get(t.Context(), key(t, "k"), options)
+		return err
+	}
+	p.Pause()
+	wantError(t, read(2*timeout), kv.ErrTimeout)
+	answered := make(chan error, 1)
+	go func() { answered <- read(time.Minute) }()
+	select {
+	case err := <-answered:
+		t.Fatalf("given up before the end of the wait: %v", err)
+	case <-time.After(2 * timeout):
+	}
+	p.Resume()
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+}

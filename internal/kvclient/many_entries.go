@@ -28,6 +28,9 @@ type EntryPage struct {
 	Served Consistency
 	// Last is the name that the page ends with if there is more; else it is empty.
 	Last string
+	// Hidden is how many keys with a value the selection leaves out, on all pages, since they are
+	// outside the grammar.
+	Hidden int
 
 	// bucket is what the values of listed are read from.
 	bucket *Bucket
@@ -63,7 +66,14 @@ func (b *Bucket) Entries(
 	page := &EntryPage{Revision: in.upTo, Snapshot: in.isolated, Served: in.served}
 	selected := s.matcher()
 	page.entries = slices.DeleteFunc(in.entries, func(e kv.Entry) bool {
-		return e.IsMarker() || e.Key <= of.After || !selected(e.Key) || !b.shows(e.Key)
+		if e.IsMarker() || !selected(e.Key) {
+			return true
+		}
+		shown := b.shows(e.Key)
+		if !shown {
+			page.Hidden++
+		}
+		return !shown || e.Key <= of.After
 	})
 	slices.SortFunc(page.entries, func(a, b kv.Entry) int { return strings.Compare(a.Key, b.Key) })
 	if len(page.entries) > of.Limit {
@@ -79,7 +89,8 @@ func (b *Bucket) freshEnough(
 	ctx context.Context, options *ReadOptions,
 ) (_ *Bucket, since kv.Revision, err error) {
 	if options.MinRevision != (kv.Position{}) {
-		if b, err = b.awaitRevision(ctx, options.MinRevision, options.Wait); err != nil {
+		end := b.client.endOf(options.Wait)
+		if b, err = b.awaitRevision(ctx, options.MinRevision, end); err != nil {
 			return nil, 0, err
 		}
 		options.Consistency = Leader
@@ -112,7 +123,8 @@ func (b *Bucket) listedPage(ctx context.Context, s Selection, of PageOf) (*Entry
 		return nil, err
 	}
 	defer listing.Release()
-	page := &EntryPage{Revision: listing.Revision, Served: b.LeaderConsistency(), bucket: b}
+	page := &EntryPage{Revision: listing.Revision, Served: b.LeaderConsistency(), bucket: b,
+		Hidden: listing.HiddenBelow(s.Prefix)}
 	bytes := 0
 	for _, k := range listing.Entries {
 		if k.Key <= of.After || !strings.HasPrefix(k.Key, s.Prefix) {

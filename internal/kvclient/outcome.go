@@ -1,6 +1,7 @@
 package kvclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,8 +43,9 @@ func awaitServer(try int) { time.Sleep(20 * time.Millisecond << try) }
 func backOff(try int) { time.Sleep(time.Millisecond << try) }
 
 // untilServed sends a write until it is served, unservedTries times at most. Nobody took it, if
-// send returns [link.ErrNoResponders], or errIncomplete for a transaction. It returns the reason of
-// whyUnserved if nobody does, and otherwise what send returns.
+// send returns [link.ErrNoResponders], or errIncomplete for a transaction. If nobody does it
+// returns the reason, of whyUnserved or for a mirror of whyOriginUnserved, and otherwise what send
+// returns.
 func (b *Bucket) untilServed(ctx context.Context, send func() error) error {
 	for try := 0; ; try++ {
 		err := send()
@@ -51,8 +53,11 @@ func (b *Bucket) untilServed(ctx context.Context, send func() error) error {
 			return err
 		}
 		reason := b.whyUnserved(ctx)
-		connected := b.link.Conn().IsConnected()
-		if try == unservedTries-1 || errors.Is(reason, kv.ErrBucketNotFound) || !connected {
+		if b.isMirror() && errors.Is(reason, kv.ErrUnavailable) {
+			reason = cmp.Or(b.whyOriginUnserved(ctx), reason)
+		}
+		lasts := !errors.Is(reason, kv.ErrUnavailable)
+		if try == unservedTries-1 || lasts || !b.link.Conn().IsConnected() {
 			return reason
 		}
 		awaitServer(try)
@@ -60,8 +65,9 @@ func (b *Bucket) untilServed(ctx context.Context, send func() error) error {
 }
 
 // whyUnserved finds out why nobody listens on the bucket's subjects: it returns
-// [kv.ErrBucketNotFound] if the bucket is gone, and else [kv.ErrUnavailable]. Nothing was stored in
-// either case. Asking the server once tells the two apart in microseconds.
+// [kv.ErrBucketNotFound] if the bucket is gone, [kv.ErrBadBucket] if it is none any more, and else
+// [kv.ErrUnavailable]. Nothing was stored in either case. Asking the server once tells them apart
+// in microseconds.
 func (b *Bucket) whyUnserved(ctx context.Context) error {
 	b.client.forget(b.name)
 	if _, err := b.rebind(ctx); err != nil {

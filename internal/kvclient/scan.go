@@ -32,6 +32,9 @@ const (
 // described at [scanReader]. Entries come in the order of their revisions, except some at the end;
 // a key that is written meanwhile can come twice.
 //
+// If hidden is not nil, it is called for the entries of selected keys that are outside the grammar,
+// with those as they are.
+//
 // Each entry that is kept takes each bytes, with a name of usual length. Before scan reads, it
 // waits until there is room for everything that may come. Then it calls begin with their number,
 // unless the consumer's subjects select more than the filters do. The room belongs to what the
@@ -40,7 +43,7 @@ const (
 // It returns a *[bound.FullError] if it finds no place among the scans or no room in time,
 // [kv.ErrBucketNotFound], [kv.ErrUnavailable] or [kv.ErrTimeout], and otherwise what visit returns.
 func (b *Bucket) scan(ctx context.Context, filters kv.Filters, each int64, begin func(n int),
-	visit func(kv.Entry) error) (since kv.Revision, room *bound.Hold, err error) {
+	visit, hidden func(kv.Entry) error) (since kv.Revision, room *bound.Hold, err error) {
 	hold, err := takePlace(ctx, b.client.limits.listings)
 	if err != nil {
 		return 0, nil, err
@@ -49,11 +52,11 @@ func (b *Bucket) scan(ctx context.Context, filters kv.Filters, each int64, begin
 	if b, err = b.overBulk().rebind(ctx); err != nil {
 		return 0, nil, err
 	}
-	r := scanReader{filters: filters, bucket: b, visit: visit}
+	r := scanReader{filters: filters, bucket: b, visit: visit, hidden: hidden}
 	if err := r.open(ctx); err != nil {
 		return 0, nil, err
 	}
-	defer r.consumer.close()
+	defer r.close()
 	pending := int(r.consumer.pending)
 	room = new(bound.Hold)
 	err = b.client.limits.listed.TakeFor(ctx, room, int64(pending)*each)

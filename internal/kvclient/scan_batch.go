@@ -27,8 +27,8 @@ import (
 //	nothing for the client's timeout | ends    | fails
 //	the connection is lost           | ends    | fails
 func (r *scanReader) readBatch(ctx context.Context) ([]*nats.Msg, error) {
-	r.batch = r.batch[:0]
-	for len(r.batch) < scanBatch {
+	r.batch, r.filled = r.batch[:0], false
+	for len(r.batch) < r.batchSize() {
 		msg, err := r.receive(ctx)
 		if err != nil {
 			return nil, err
@@ -54,7 +54,7 @@ func (r *scanReader) addAll(batch []*nats.Msg, end kv.Revision) (upTo uint64, er
 		if err != nil {
 			return upTo, err
 		}
-		if revision <= end {
+		if revision <= end && revision != r.passed.revision {
 			upTo++
 		}
 	}
@@ -97,7 +97,7 @@ func (r *scanReader) batchEnded(ctx context.Context, msg *nats.Msg) error {
 	case meansNothing, meansExpired:
 		return nil
 	case meansFilled:
-		r.more = true
+		r.more, r.filled = true, true
 		return nil
 	case meansUnserved:
 		reason := r.bucket.whyUnserved(ctx)

@@ -19,6 +19,9 @@ type Export struct {
 	NoValues bool
 	// Options say how fresh the export must be.
 	Options ReadOptions
+	// Hidden is called with each key that has a value and is left out, since it is outside the
+	// grammar; nil if nobody wants to know. One that is overwritten meanwhile may be missing.
+	Hidden func(key string)
 }
 
 // An exporter is an export that is under way. It remembers which keys it has shown (shownKeys),
@@ -51,7 +54,8 @@ func (b *Bucket) Export(
 	ctx context.Context, export Export, visit func(*kv.Entry) error,
 ) (kv.Revision, error) {
 	// This asks the leader in any case. An export that waits for a revision has no place yet.
-	b, err := b.overBulk().awaitRevision(ctx, export.Options.MinRevision, export.Options.Wait)
+	end := b.client.endOf(export.Options.Wait)
+	b, err := b.overBulk().awaitRevision(ctx, export.Options.MinRevision, end)
 	if err != nil {
 		return 0, err
 	}
@@ -89,7 +93,7 @@ func (x *exporter) pass(
 ) (last kv.Revision, ended, complete bool, err error) {
 	to := x.bucket.lastSeq
 	r := scanReader{filters: x.Filters, bucket: x.bucket, visit: x.show, values: !x.NoValues,
-		after: after, until: to, inactive: exportInactive}
+		hidden: x.hide, after: after, until: to, inactive: exportInactive}
 	if err := r.pass(ctx); err != nil {
 		return 0, false, false, err
 	}
@@ -105,6 +109,14 @@ func (x *exporter) show(e kv.Entry) error {
 		return nil
 	}
 	return x.visit(&e)
+}
+
+// hide tells of an entry that is left out, if that is no marker.
+func (x *exporter) hide(e kv.Entry) error {
+	if x.Hidden != nil && !e.IsMarker() {
+		x.Hidden(e.Key)
+	}
+	return nil
 }
 
 // rest shows the keys that were skipped. Of those that are not remembered as shown, an entry within

@@ -18,6 +18,8 @@ type KeyListing struct {
 	// Revision is a revision that the listing is not older than.
 	Revision kv.Revision
 
+	// hidden are the selected keys that are left out, since they are outside the grammar.
+	hidden []string
 	// room is what the listing holds of `listing-bytes`; nil if it is no scan's.
 	room *bound.Hold
 }
@@ -27,6 +29,9 @@ func (l *KeyListing) Bytes() int64 {
 	n := int64(cap(l.Entries)) * keyBytes
 	for i := range l.Entries {
 		n += int64(len(l.Entries[i].Key))
+	}
+	for i := range l.hidden {
+		n += 16 + int64(len(l.hidden[i]))
 	}
 	return n
 }
@@ -52,6 +57,8 @@ type ListedKey struct {
 	marker bool
 	// never says that the entry never expires, whatever the bucket's own time to live is.
 	never bool
+	// hidden says that the key is outside the grammar; such keys are taken out of listings.
+	hidden bool
 }
 
 // Size returns the size of the value in bytes.
@@ -85,14 +92,21 @@ func (b *Bucket) Keys(ctx context.Context, filters kv.Filters) (KeyListing, erro
 		})
 		return nil
 	}
-	since, room, err := b.scan(ctx, filters, listedKeyBytes, begin, visit)
+	hide := func(e kv.Entry) error {
+		found = append(found, ListedKey{
+			Key: e.Key, Revision: e.Revision, marker: e.IsMarker(), hidden: true,
+		})
+		return nil
+	}
+	since, room, err := b.scan(ctx, filters, listedKeyBytes, begin, visit, hide)
 	if err != nil {
 		return KeyListing{}, err
 	}
 	found = lastOfEach(found, nameOfListed)
 	found = slices.DeleteFunc(found, func(k ListedKey) bool { return k.marker })
+	found, hidden := takeHidden(found)
 	found = compact(found, func(k *ListedKey) *string { return &k.Key })
-	listing := KeyListing{Entries: found, Revision: since, room: room}
+	listing := KeyListing{Entries: found, Revision: since, hidden: hidden, room: room}
 	room.Shrink(listing.Bytes())
 	return listing, nil
 }
@@ -104,6 +118,8 @@ type Listing struct {
 	Entries []kv.Entry
 	// Revision is a revision that the listing is not older than.
 	Revision kv.Revision
+	// Hidden is how many selected markers are left out, since their keys are outside the grammar.
+	Hidden int
 
 	// room is what the listing holds of `listing-bytes`.
 	room *bound.Hold
@@ -135,14 +151,18 @@ func (b *Bucket) Markers(ctx context.Context, filters kv.Filters) (Listing, erro
 		found = append(found, e)
 		return nil
 	}
-	since, room, err := b.scan(ctx, filters, kv.EntryBytes+nameBytes, begin, visit)
+	since, room, err := b.scan(ctx, filters, kv.EntryBytes+nameBytes, begin, visit, visit)
 	if err != nil {
 		return Listing{}, err
 	}
 	found = lastOfEach(found, func(e *kv.Entry) (string, kv.Revision) { return e.Key, e.Revision })
 	found = slices.DeleteFunc(found, func(e kv.Entry) bool { return !e.IsMarker() })
+	found, hidden := withoutHidden(found, func(e *kv.Entry) bool {
+		_, err := kv.ParseKey(e.Key)
+		return err != nil
+	})
 	found = compact(found, func(e *kv.Entry) *string { return &e.Key })
-	listing := Listing{Entries: found, Revision: since, room: room}
+	listing := Listing{Entries: found, Revision: since, Hidden: hidden, room: room}
 	room.Shrink(listing.Bytes())
 	return listing, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -53,7 +54,8 @@ import (
 // its key is: once it has come, the replica has everything before it
 // (TestClusterListingsSeeOwnWrites).
 //
-// What ends a batch is described at readBatch. A scanReader is used by one goroutine.
+// What ends a batch is described at readBatch, and what a batch that was filled leaves out at
+// passedOver. A scanReader is used by one goroutine.
 type scanReader struct {
 	// filters select what is to be visited.
 	filters kv.Filters
@@ -63,6 +65,9 @@ type scanReader struct {
 	bucket *Bucket
 	// visit is called for each entry; an error that it returns ends the scan.
 	visit func(kv.Entry) error
+	// hidden is called for each entry whose key is outside the grammar, which no visit gets; nil if
+	// nobody wants to know.
+	hidden func(kv.Entry) error
 	// values says that values are wanted, and not only their sizes.
 	values bool
 	// history says that all retained entries are wanted, not only the last of each key.
@@ -97,6 +102,12 @@ type scanReader struct {
 	last kv.Revision
 	// more says that the consumer may have more to deliver.
 	more bool
+	// filled says that the last batch ended since the next message would have exceeded its bytes.
+	filled bool
+	// passed finds the messages that the server passed over for that reason.
+	passed passedOver
+	// headsOnly says that this reader is the list of another one; see passedOver.
+	headsOnly bool
 	// unserved is how often nobody took the request for a batch.
 	unserved int
 
@@ -131,7 +142,7 @@ func (r *scanReader) pass(ctx context.Context) error {
 	if err := r.open(ctx); err != nil {
 		return err
 	}
-	defer r.consumer.close()
+	defer r.close()
 	return r.read(ctx)
 }
 
@@ -235,10 +246,11 @@ func (r *scanReader) deliveredAll(ctx context.Context, upTo kv.Revision) (bool, 
 }
 
 // readTo reads until the consumer has delivered a message at or beyond the revision, or has nothing
-// more. It returns how many messages came up to that revision.
+// more. It returns how many messages came up to that revision. After a batch that was filled it
+// reads another one in any case, since a message that had no room in it can come late.
 func (r *scanReader) readTo(ctx context.Context, end kv.Revision) (upTo uint64, err error) {
 	giveUp := time.Now().Add(r.bucket.client.timeout)
-	for r.more && r.last < end && ctx.Err() == nil {
+	for r.more && (r.last < end || r.filled) && ctx.Err() == nil {
 		batch, err := r.fetchBatch(ctx)
 		if err != nil {
 			return upTo, err
@@ -248,6 +260,15 @@ func (r *scanReader) readTo(ctx context.Context, end kv.Revision) (upTo uint64, 
 			return upTo, err
 		}
 		upTo += count
+		if r.mayPassOver() {
+			found, err := r.readPassedOver(ctx, end)
+			if err != nil {
+				return upTo, err
+			}
+			if found {
+				upTo++
+			}
+		}
 		if r.more || r.last >= r.sentinelRevision {
 			continue
 		}
@@ -264,14 +285,21 @@ func (r *scanReader) readTo(ctx context.Context, end kv.Revision) (upTo uint64, 
 // fetchBatch asks for a batch once there is room for it on the connection, and reads it.
 func (r *scanReader) fetchBatch(ctx context.Context) ([]*nats.Msg, error) {
 	limit := int64(scanBytes)
-	if r.values {
+	switch {
+	case r.headsOnly:
+		limit = passedOverBatch * headBytes
+	case r.values:
 		limit = max(replayBytes, 2*r.bucket.client.messageBytes())
 	}
 	claim, err := r.consumer.link.Claim(ctx, r.consumer.conn, limit)
 	if err != nil {
 		return nil, err
 	}
-	request := fmt.Appendf(nil, `{"batch":%d,"no_wait":true,"max_bytes":%d}`, scanBatch, limit)
+	request := fmt.Appendf(nil, `{"batch":%d,"no_wait":true`, r.batchSize())
+	if !r.headsOnly {
+		request = fmt.Appendf(request, `,"max_bytes":%d`, limit)
+	}
+	request = append(request, '}')
 	if err := r.consumer.ask(request); err != nil {
 		claim.End()
 		return nil, err
@@ -279,6 +307,14 @@ func (r *scanReader) fetchBatch(ctx context.Context) ([]*nats.Msg, error) {
 	batch, err := r.readBatch(ctx)
 	claim.EndOrAbandon(err == nil)
 	return batch, err
+}
+
+// batchSize returns how many messages a batch has at most.
+func (r *scanReader) batchSize() int {
+	if r.headsOnly {
+		return passedOverBatch
+	}
+	return scanBatch
 }
 
 // add visits the entry of one message, unless the consumer's subjects select more than the filters
@@ -289,14 +325,8 @@ func (r *scanReader) add(msg *nats.Msg) (kv.Revision, error) {
 	if err != nil {
 		return 0, err
 	}
-	r.last = e.Revision
-	selected := e.Key != "" && (r.exact || r.matcher.Matches(e.Key))
-	// The leader has already removed what lies between the sentinel and the scan's beginning. The
-	// replica may still deliver it.
-	removed := r.sentinel && r.last > r.sentinelRevision && r.last <= r.bucket.lastSeq
-	outside := r.until > 0 && (r.last <= r.after || r.last > r.until)
-	if !selected || removed || outside {
-		return r.last, nil
+	if e.Revision <= r.last {
+		return e.Revision, nil // it was visited, or overwritten since: see passedOver
 	}
 	if !r.values {
 		// The server gives the size if it leaves the value out; if that is not a number, none is
@@ -304,12 +334,33 @@ func (r *scanReader) add(msg *nats.Msg) (kv.Revision, error) {
 		e.Value = nil
 		e.Size, _ = strconv.Atoi(last(msg.Header, headerMessageSize))
 	}
+	return e.Revision, r.show(e, msg.Subject)
+}
+
+// show visits an entry that was read from a subject, if it is selected.
+func (r *scanReader) show(e kv.Entry, subject string) error {
+	r.last = e.Revision
+	isHidden := e.Key == ""
+	if isHidden {
+		e.Key = strings.TrimPrefix(subject, r.bucket.readPrefix)
+	}
+	selected := (!isHidden || r.hidden != nil) && (r.exact || r.matcher.Matches(e.Key))
+	// The leader has already removed what lies between the sentinel and the scan's beginning. The
+	// replica may still deliver it.
+	removed := r.sentinel && r.last > r.sentinelRevision && r.last <= r.bucket.lastSeq
+	outside := r.until > 0 && (r.last <= r.after || r.last > r.until)
+	if !selected || removed || outside {
+		return nil
+	}
+	if isHidden {
+		return r.hidden(e)
+	}
 	if r.until == 0 {
 		e.Key = r.names.keep(e.Key)
 		r.keys = append(r.keys, e.Key)
 		r.seen.add(e.Key)
 	}
-	return r.last, r.visit(e)
+	return r.visit(e)
 }
 
 // readMissing visits the keys that the stream has and the consumer did not deliver.

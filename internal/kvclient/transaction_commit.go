@@ -223,13 +223,16 @@ func (p *plan) sendAdmitted(
 	reply, index, err := b.client.bulk.Batch(ctx, messages)
 	if errors.Is(err, nats.ErrMaxPayload) {
 		return kv.Transacted{}, &kv.StepError{
-			Index: p.members[index].step, Err: &kv.ValueTooLargeError{},
+			Index: p.members[index].step, Err: b.tooLarge(messages[index].Header),
 		}
 	}
 	if err != nil {
 		return kv.Transacted{}, unanswered(err)
 	}
 	rev, _, err := b.readAcknowledgement(reply)
+	if _, tooLarge := errors.AsType[*kv.ValueTooLargeError](err); tooLarge {
+		err = b.tooLarge(messages[index].Header)
+	}
 	if err != nil {
 		return kv.Transacted{}, p.batchRefusal(index, err)
 	}

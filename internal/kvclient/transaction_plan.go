@@ -1,6 +1,7 @@
 package kvclient
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 
@@ -80,7 +81,7 @@ func (b *Bucket) plan(t Transaction, rules *writeRules) (*plan, error) {
 		return nil, err
 	}
 	for i, s := range p.steps {
-		if err := rules.checkTTL(s.TTL); err != nil {
+		if err := cmp.Or(b.checkExtent(s.Key), rules.checkTTL(s.TTL)); err != nil {
 			return nil, &kv.StepError{Index: i, Err: err}
 		}
 		if rev, ok := s.Precondition.IfRevision(b.epoch); ok {
@@ -176,8 +177,9 @@ func (p *plan) newID() string { return nuid.Next() + p.suffix }
 func (p *plan) checkSizes() error {
 	for i, msg := range p.messages(p.newID(), p.greatest()) {
 		if room := p.bucket.maxMessage - headerBytes(msg.Header); len(msg.Data) > room {
-			tooLarge := &kv.ValueTooLargeError{Limit: max(0, room)}
-			return &kv.StepError{Index: p.members[i].step, Err: tooLarge}
+			return &kv.StepError{
+				Index: p.members[i].step, Err: p.bucket.tooLarge(msg.Header),
+			}
 		}
 	}
 	return nil

@@ -54,7 +54,7 @@ func begin(t testing.TB, nc *nats.Conn, id, k string) {
 func TestUnfinishedBatchesAreInvisible(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, configured(func(o *server.Options) {
-		o.JetStreamLimits.MaxBatchTimeout = 2 * time.Second
+		o.JetStreamLimits.MaxBatchTimeout = 6 * time.Second
 	}))
 	c := connect(t, kvclient.Options{URL: s.URL()})
 	b := shop(t, c, allowAtomic)

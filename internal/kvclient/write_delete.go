@@ -34,7 +34,7 @@ func (b *Bucket) Delete(ctx context.Context, d Deletion) (Written, error) {
 
 // delete is Delete, with a *repeatedError for a deletion that was carried out before.
 func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
-	current, err := b.currentFor(ctx, d.Precondition)
+	current, err := b.currentFor(ctx, d.Key, d.Precondition)
 	if err != nil {
 		return Written{}, err
 	}

@@ -3,7 +3,6 @@ package kvclient
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"kvgateway/internal/bound"
@@ -31,6 +30,9 @@ type DeletedKeys struct {
 	Skipped []string
 	// Unknown is how many keys have a marker that was sent and not acknowledged.
 	Unknown int
+	// Hidden is how many selected keys with a value stay, since their names are outside the
+	// grammar.
+	Hidden int
 
 	// room is what the deletion holds of `deletion-bytes`; nil if it holds nothing.
 	room *bound.Hold
@@ -66,8 +68,8 @@ func (d *DeletedKeys) shrink() {
 // that the key is at the revision that was listed. It is a listing and a pipeline of markers, which
 // together can take an hour. Meanwhile it holds what was listed in `deletion-bytes`.
 //
-// It returns the errors of Keys. What DeletedKeys says is done even if there is an error, which
-// then is [kv.ErrOutcomeUnknown] unless nothing was done.
+// It returns the errors of Keys, and those of Delete, which end it. What DeletedKeys says is done
+// even if there is an error. What it does not count was not done.
 func (b *Bucket) DeleteKeys(ctx context.Context, m MassDeletion) (done DeletedKeys, err error) {
 	b, err = b.overWrites().rebind(ctx)
 	if err != nil {
@@ -78,12 +80,13 @@ func (b *Bucket) DeleteKeys(ctx context.Context, m MassDeletion) (done DeletedKe
 		return done, notSent(err)
 	}
 	defer listing.Release()
+	done.Hidden = listing.HiddenBelow("")
 	count := len(listing.Entries)
 	if m.Limit > 0 {
 		count = min(m.Limit, count)
 	}
 	if m.DryRun {
-		return DeletedKeys{Deleted: count}, nil
+		return DeletedKeys{Deleted: count, Hidden: done.Hidden}, nil
 	}
 	keys, size := listing.first(count)
 	if done.room, err = b.keepForDeletion(ctx, listing.room, size); err != nil {
@@ -109,9 +112,6 @@ func (b *Bucket) DeleteKeys(ctx context.Context, m MassDeletion) (done DeletedKe
 	}
 	if stopped := p.close(); stopped != nil {
 		err = stopped
-	}
-	if err != nil && (done.Deleted > 0 || done.Unknown > 0) {
-		err = fmt.Errorf("%w: after %d keys: %w", kv.ErrOutcomeUnknown, done.Deleted, err)
 	}
 	return done, err
 }

@@ -1,6 +1,7 @@
 package kvclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -91,7 +92,7 @@ func (i *Import) Put(e ImportEntry, settle func(Imported, error) error) error {
 		e.TTL, prolonged = i.rules.restoredTTL(e.Expires, now, b.ages.maxAge)
 	}
 	if err == nil {
-		err = i.rules.checkTTL(e.TTL)
+		err = cmp.Or(b.checkExtent(e.Key), i.rules.checkTTL(e.TTL))
 	}
 	msg := e.message(b)
 	if err == nil && i.rules.exempts {
@@ -100,9 +101,8 @@ func (i *Import) Put(e ImportEntry, settle func(Imported, error) error) error {
 	if i.options.Create {
 		expectRevision(msg, 0)
 	}
-	room := max(0, b.maxMessage-headerBytes(msg.Header))
-	if err == nil && len(e.Value) > room {
-		err = &kv.ValueTooLargeError{Limit: room}
+	if err == nil && len(e.Value) > max(0, b.maxMessage-headerBytes(msg.Header)) {
+		err = b.tooLarge(msg.Header)
 	}
 	if err != nil {
 		return i.pipeline.barrier(func() error { return settle(Imported{}, err) })

@@ -2,7 +2,6 @@ package kvclient
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -19,6 +18,8 @@ type PurgedMarkers struct {
 	Removed int
 	// Kept is how many younger markers stay; what was before them is gone.
 	Kept int
+	// Hidden is how many selected markers stay, since their keys are outside the grammar.
+	Hidden int
 }
 
 // PurgeMarkers removes the markers that are at least that old, and everything that deleted keys had
@@ -28,7 +29,7 @@ type PurgedMarkers struct {
 //
 // It is a scan and one request for each marker, which together can take an hour. Meanwhile it holds
 // what it has found in `deletion-bytes`. It returns the errors of Markers, and
-// [kv.ErrOutcomeUnknown] once something was removed. What PurgedMarkers says is done even then.
+// [kv.ErrOutcomeUnknown] if a request was not answered. What PurgedMarkers says is done even then.
 func (b *Bucket) PurgeMarkers(
 	ctx context.Context, filters kv.Filters, olderThan time.Duration,
 ) (PurgedMarkers, error) {
@@ -38,6 +39,7 @@ func (b *Bucket) PurgeMarkers(
 		return done, notSent(err)
 	}
 	defer room.Release()
+	markers, done.Hidden = withoutHidden(markers, func(m *foundMarker) bool { return m.hidden })
 	for _, marker := range markers {
 		before := marker.revision
 		if marker.remove {
@@ -46,10 +48,6 @@ func (b *Bucket) PurgeMarkers(
 		err := ctx.Err()
 		if err == nil {
 			err = b.purge(ctx, marker.key, before)
-		}
-		if err != nil && done != (PurgedMarkers{}) {
-			return done, fmt.Errorf("%w: after %d markers: %w",
-				kv.ErrOutcomeUnknown, done.Removed+done.Kept, err)
 		}
 		if err != nil {
 			return done, err
@@ -73,6 +71,8 @@ type foundMarker struct {
 	isMarker bool
 	// remove says that it is old enough to be removed.
 	remove bool
+	// hidden says that the key is outside the grammar; such markers are counted and stay.
+	hidden bool
 }
 
 // foundMarkerBytes is the size of a foundMarker.
@@ -87,15 +87,19 @@ func (b *Bucket) markersToPurge(
 	var found []foundMarker
 	begin := func(n int) { found = make([]foundMarker, 0, n) }
 	const each = foundMarkerBytes + 16 + nameBytes
-	_, scanned, err := b.scan(ctx, filters, each, begin, func(e kv.Entry) error {
+	add := func(e kv.Entry, hidden bool) error {
 		found = append(found, foundMarker{
 			key:      e.Key,
 			revision: e.Revision,
 			isMarker: e.IsMarker(),
 			remove:   olderThan == 0 || !e.Created.After(limit),
+			hidden:   hidden,
 		})
 		return nil
-	})
+	}
+	_, scanned, err := b.scan(ctx, filters, each, begin,
+		func(e kv.Entry) error { return add(e, false) },
+		func(e kv.Entry) error { return add(e, true) })
 	if err != nil {
 		return nil, nil, err
 	}

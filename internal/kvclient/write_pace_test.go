@@ -45,7 +45,7 @@ func TestWritesArePacedWhileMemoryIsShort(t *testing.T) {
 		err := write(t, b, k, value)
 		full, isFull := errors.AsType[*bound.FullError](err)
 		switch {
-		case err == nil:
+		case err == nil, errors.Is(err, kv.ErrOutcomeUnknown): // It was sent, to a busy server.
 			stored.Add(1)
 		case !isFull || full.Bound.Name != "written-bytes":
 			t.Errorf("write %d: %v", i, err)
@@ -57,7 +57,7 @@ func TestWritesArePacedWhileMemoryIsShort(t *testing.T) {
 		}
 	})
 	if stored.Load() < 10 || refused.Load() == 0 {
-		t.Errorf("%d of 79 values of 1 MiB were stored at once and %d refused, with a burst of "+
+		t.Errorf("%d of 79 values of 1 MiB were sent at once and %d refused, with a burst of "+
 			"20 MiB", stored.Load(), refused.Load())
 	}
 	if err := <-imported; err != nil {

@@ -58,7 +58,7 @@ func (b *Bucket) Patch(ctx context.Context, p Patch) (Written, error) {
 
 // patch is Patch, with a *repeatedError for a patch that was carried out before.
 func (b *Bucket) patch(ctx context.Context, p Patch) (Written, error) {
-	current, err := b.currentFor(ctx, p.Precondition)
+	current, err := b.currentFor(ctx, p.Key, p.Precondition)
 	if err != nil {
 		return Written{}, err
 	}

@@ -264,7 +264,7 @@ func (p *pipeline) close() error {
 func (b *Bucket) notPublished(msg *nats.Msg, err error) error {
 	err = link.SendError(err)
 	if errors.Is(err, nats.ErrMaxPayload) {
-		return &kv.ValueTooLargeError{Limit: max(0, b.maxMessage-headerBytes(msg.Header))}
+		return b.tooLarge(msg.Header)
 	}
 	return unanswered(err)
 }
@@ -284,6 +284,9 @@ func (p *pipeline) outcome(f *flight) (kv.Revision, error) {
 	rev, _, err := p.bucket.readAcknowledgement(reply)
 	if err == nil && rev <= p.last {
 		return 0, p.recreated()
+	}
+	if _, tooLarge := errors.AsType[*kv.ValueTooLargeError](err); tooLarge {
+		return 0, p.bucket.tooLarge(f.msg.Header)
 	}
 	p.last = max(p.last, rev)
 	return rev, err

@@ -291,6 +291,8 @@ func (tc preconditionTest) wantRefused(t *testing.T, err error) {
 	want := kv.RevisionMismatchError{
 		Current:   kv.Position{Revision: tc.last, Epoch: epoch},
 		KeyExists: !ifMatchFailed && p.IfNoneMatch.Any, // If-Match is judged first.
+		Excluded:  !ifMatchFailed && !p.IfNoneMatch.Any,
+		Deleted:   mismatch.Deleted && tc.last > 0 && !tc.state.hasValue,
 	}
 	mismatch.Current.Check = kv.Check{} // It is known only if the write had to read.
 	if diff := cmp.Diff(want, *mismatch); diff != "" {

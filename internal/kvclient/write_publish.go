@@ -45,18 +45,19 @@ func (b *Bucket) publishOnce(ctx context.Context, msg *nats.Msg) (kv.Position, e
 		return unanswered(err)
 	})
 	if errors.Is(err, nats.ErrMaxPayload) {
-		limit := max(0, b.maxMessage-headerBytes(msg.Header))
-		return kv.Position{}, &kv.ValueTooLargeError{Limit: limit}
+		return kv.Position{}, b.tooLarge(msg.Header)
 	}
 	if err != nil {
 		return kv.Position{}, err
 	}
 	rev, duplicate, err := b.readAcknowledgement(reply)
-	if tooLarge, ok := errors.AsType[*kv.ValueTooLargeError](err); ok {
-		// The limit is not the one that was checked before.
-		if current, err := b.rebind(ctx); err == nil {
-			tooLarge.Limit = max(0, current.maxMessage-headerBytes(msg.Header))
+	if _, tooLarge := errors.AsType[*kv.ValueTooLargeError](err); tooLarge {
+		// The limit need not be the one that was checked before.
+		current, unknown := b.rebind(ctx)
+		if unknown != nil {
+			current = b
 		}
+		err = current.tooLarge(msg.Header)
 	}
 	if err == nil && duplicate {
 		err = b.duplicate(ctx, msg, rev)

@@ -46,7 +46,7 @@ func (b *Bucket) Put(ctx context.Context, w Write) (Written, error) {
 
 // put is Put, with a *repeatedError for a write that was carried out before.
 func (b *Bucket) put(ctx context.Context, w Write) (Written, error) {
-	current, err := b.currentFor(ctx, w.Precondition)
+	current, err := b.currentFor(ctx, w.Key, w.Precondition)
 	if err != nil {
 		return Written{}, err
 	}
@@ -102,15 +102,19 @@ func (b *Bucket) putIf(
 	return Written{Position: position, Created: created}, err
 }
 
-// currentFor returns the bucket for a write. If the precondition names an epoch that this binding
-// does not know, it asks the server first: the bucket may have been created again since.
-func (b *Bucket) currentFor(ctx context.Context, p kv.Precondition) (*Bucket, error) {
+// currentFor returns the bucket for a write of the key. If the precondition names an epoch that
+// this binding does not know, it asks the server first: the bucket may have been created again
+// since. So it does before it refuses a key that a mirror does not hold.
+func (b *Bucket) currentFor(ctx context.Context, k kv.Key, p kv.Precondition) (*Bucket, error) {
 	b = b.overWrites()
-	if !p.NamesOtherEpoch(b.epoch) {
+	if !p.NamesOtherEpoch(b.epoch) && b.checkExtent(k) == nil {
 		return b, nil
 	}
 	current, err := b.rebind(ctx)
-	return current, notSent(err)
+	if err != nil {
+		return nil, notSent(err)
+	}
+	return current, current.checkExtent(k)
 }
 
 // message returns the write without its precondition and its stamp.

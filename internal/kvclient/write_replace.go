@@ -180,7 +180,11 @@ func (b *Bucket) preconditionFailed(p kv.Precondition, last *kv.Entry) error {
 	e := &kv.RevisionMismatchError{Current: kv.Position{Epoch: b.epoch}}
 	if last != nil {
 		e.Current.Revision, e.Current.Check = last.Revision, last.Check
+		e.Deleted = last.IsMarker()
 	}
-	e.KeyExists = p.IfNoneMatch.Any && (!p.IfMatch.Present() || p.IfMatch.Matches(last, b.epoch))
+	if !p.IfMatch.Present() || p.IfMatch.Matches(last, b.epoch) {
+		e.KeyExists = p.IfNoneMatch.Any
+		e.Excluded = !p.IfNoneMatch.Any
+	}
 	return e
 }

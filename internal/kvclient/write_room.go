@@ -35,6 +35,14 @@ func (b *Bucket) roomOf(h nats.Header, more int, p kv.Precondition) int {
 	return max(0, b.maxMessage-used)
 }
 
+// tooLarge returns the error of a message with these headers that is too large for the bucket.
+func (b *Bucket) tooLarge(h nats.Header) *kv.ValueTooLargeError {
+	if h[headerOperation] != nil {
+		return &kv.ValueTooLargeError{Limit: b.maxMessage, Marker: headerBytes(h)}
+	}
+	return &kv.ValueTooLargeError{Limit: max(0, b.maxMessage-headerBytes(h))}
+}
+
 // stampBytes is what the stamp of an idempotency key takes, whatever the key is.
 var stampBytes = len(headerMessageID+headerRequest+madeNothing) +
 	2*(len(": \r\n")+base64.RawURLEncoding.EncodedLen(digestBytes))

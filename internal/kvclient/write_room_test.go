@@ -96,6 +96,10 @@ func TestRoomIsMadeByWhatTheProblemsAdvise(t *testing.T) {
 			return err
 		}
 	}
+	markers := func(t *testing.T, _ *kvclient.Client, b *kvclient.Bucket) error {
+		_, err := b.PurgeMarkers(t.Context(), nil, 0)
+		return err
+	}
 	full, exhausted := kv.ErrBucketFull, kv.ErrStorageExhausted
 	for i, tc := range []struct {
 		name    string
@@ -108,12 +112,15 @@ func TestRoomIsMadeByWhatTheProblemsAdvise(t *testing.T) {
 		{"purge", unlimited, 1, erase(true), nil},
 		{"delete", unlimited, 5, erase(false), full},
 		{"purge", unlimited, 5, erase(true), full},
+		{"markers", unlimited, 1, markers, nil},
+		{"markers", unlimited, 5, markers, nil},
 		{"max_bytes", unlimited, 5, patch(`{"max_bytes":600000}`), nil},
 		{"history", unlimited, 5, patch(`{"history":1}`), nil},
 		{"ttl", unlimited, 5, patch(`{"ttl":"100ms"}`), nil},
 		{"delete", limited, 1, erase(false), exhausted},
 		{"purge", limited, 1, erase(true), exhausted},
 		{"delete", limited, 5, erase(false), exhausted},
+		{"markers", limited, 5, markers, nil},
 		{"history", limited, 5, patch(`{"history":1}`), nil},
 		{"ttl", limited, 1, patch(`{"ttl":"100ms"}`), nil},
 		{"bucket", limited, 1, drop, nil},
@@ -148,13 +155,47 @@ func TestRoomIsMadeByWhatTheProblemsAdvise(t *testing.T) {
 	}
 }
 
+// At a bucket's max_bytes with a history of 1 a marker takes the place of a value that is at least
+// as large, which is what bucket-full says.
+func TestDeleteInAFullBucketNeedsAValueAsLargeAsItsMarker(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	b := newBucket(t, c, "b", func(c *kv.BucketConfig) { c.MaxBytes = 300_000 })
+	of := func(size int, purge bool) kvclient.Deletion {
+		return kvclient.Deletion{Key: key(t, fmt.Sprintf("of%d.%v", size, purge)), Purge: purge}
+	}
+	for _, size := range []int{1, 60, 80, 100} {
+		for _, purge := range []bool{false, true} {
+			put(t, b, of(size, purge).Key.String(), strings.Repeat("x", size))
+		}
+	}
+	fillUp(t, b, 1)
+	for _, tc := range []struct {
+		size    int
+		purge   bool
+		refused bool
+	}{
+		{1, false, true}, {1, true, true}, {60, false, true}, {80, true, true},
+		{80, false, false}, {100, false, false}, {100, true, false},
+	} {
+		_, err := b.Delete(t.Context(), of(tc.size, tc.purge))
+		if errors.Is(err, kv.ErrBucketFull) != tc.refused || err != nil && !tc.refused {
+			t.Errorf("%d bytes, purge %v: %v", tc.size, tc.purge, err)
+		}
+	}
+}
+
 // A change is a request that is meant to make room in a bucket.
 type change func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket) error
 
 // fillUp writes until not even small values fit. If the history is longer than 1, the key
-// "revised" has several revisions; "k20" always has one.
+// "revised" has several revisions; "k20" always has one. There are some deleted keys.
 func fillUp(t *testing.T, b *kvclient.Bucket, history int64) {
 	t.Helper()
+	for _, name := range numbered("gone", 60) {
+		put(t, b, name, "v")
+		remove(t, b, name, false)
+	}
 	for size := 9000; size > 0; size /= 4 {
 		for i := 0; ; i++ {
 			name := fmt.Sprintf("k%d", i)
