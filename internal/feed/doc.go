@@ -221,7 +221,7 @@
 //	hub.go, registry.go     the feeds of one NATS identity, and when they begin, rest and end
 //	feed.go                 one feed, and its lock
 //	status.go               what is known of the source
-//	waiters.go              who waits for a revision, an exact position or a start
+//	waiters.go              those that wait for a revision, an exact position or a start
 //	journal.go              what was read of the bucket
 //	beginning.go            where a journal begins, and when it begins anew
 //	log.go, exactness.go    the recent changes, and at which positions the state is exact

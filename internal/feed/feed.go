@@ -67,7 +67,7 @@ type Feed struct {
 	journal journal
 	// status is what is known of the source.
 	status sourceStatus
-	// waiters has who waits for a revision, an exact position or a start of the source.
+	// waiters has those that wait for a revision, an exact position or a start of the source.
 	waiters waiters
 	// absences numbers the subscriptions that found the bucket missing before the source did.
 	absences absences

@@ -152,15 +152,18 @@ func TestValueBeyondTheStraggleCutsNobodyOff(t *testing.T) {
 // after a timeout.
 func TestLargeValuesAreReadWithoutTimeouts(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, feed.Options{})
-	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
-	for i := range 5 {
-		put(t, native, fmt.Sprintf("k%d", i), strings.Repeat("x", 900_000))
-	}
-	w := l.watch(t, "b", feed.SubscribeOptions{})
-	w.untilKind(feed.Synced)
-	if n := l.hub.Stats().Snapshots.Load(); n != 1 || len(w.state) != 5 {
-		t.Errorf("%d keys after %d readings, want 5 after one", len(w.state), n)
+	for _, history := range []uint8{1, 5} {
+		l := newLab(t, feed.Options{})
+		native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: history})
+		for i := range 5 {
+			put(t, native, fmt.Sprintf("k%d", i), strings.Repeat("x", 900_000))
+		}
+		w := l.watch(t, "b", feed.SubscribeOptions{})
+		w.untilKind(feed.Synced)
+		if n := l.hub.Stats().Snapshots.Load(); n != 1 || len(w.state) != 5 {
+			t.Errorf("history %d: %d keys after %d readings, want 5 after one", history,
+				len(w.state), n)
+		}
 	}
 }
 

@@ -7,8 +7,8 @@ import (
 	"kvgateway/internal/kv"
 )
 
-// A waiters has everyone who waits for a revision, for an exact position, or for the next start of
-// the feed's source. They are woken with the feed locked. Feed.mu guards it.
+// A waiters has those that wait for a revision, for an exact position, or for the next start of the
+// feed's source. They are woken with the feed locked. Feed.mu guards it.
 type waiters struct {
 	// forRevision has those that wait for a revision, in no order.
 	forRevision []awaiter
