@@ -38,7 +38,8 @@
 //
 // # Files
 //
-//	id.go        the ids of events, and what an id says (digest.go)
-//	frame.go     events as bytes, in three formats
-//	follower.go  what a stream says, from what its subscriptions report
+//	id.go         the ids of events, and what an id says (digest.go)
+//	frame.go      events as bytes, in three formats
+//	follower.go   what a stream says, from what its subscriptions report
+//	bookmarks.go  what a stream says unasked: its first lines, heartbeats and bookmarks
 package sse

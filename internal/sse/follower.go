@@ -1,11 +1,8 @@
 package sse
 
 import (
-	"math/rand/v2"
 	"slices"
-	"strconv"
 	"sync"
-	"time"
 
 	"kvgateway/internal/feed"
 	"kvgateway/internal/kv"
@@ -20,10 +17,6 @@ const (
 	// maxPolls is how often the subscriptions are polled in one call of Next. Each poll looks at a
 	// bounded part of a log, however little of it the stream's filters select.
 	maxPolls = 16
-	// minRetry and maxRetry bound how long a browser waits before it reconnects. Each stream tells
-	// its client a time in between, so that clients that were cut together do not come back
-	// together.
-	minRetry, maxRetry = time.Second, 5 * time.Second
 )
 
 // FollowOptions say what a [Follower] sends.
@@ -32,8 +25,9 @@ type FollowOptions struct {
 	Format Format
 	// Form is the form of values.
 	Form kv.ValueForm
-	// Bookmarks: bookmarks are sent as events.
-	Bookmarks bool
+	// BareBookmarks: a bookmark is a block with an id alone, and not an event. It must not be set
+	// for lines, which have no such blocks.
+	BareBookmarks bool
 	// OneBucket: there is one subscription, and ids are points of its bucket. Otherwise ids are
 	// lists of points, with the names of their buckets.
 	OneBucket bool
@@ -71,9 +65,9 @@ type track struct {
 // writer of the stream calls it, from one goroutine at a time.
 //
 //	called   what it appends
-//	Begin    when to reconnect, and the id of the position that the stream begins at, if any
+//	Begin    when to reconnect; bookmarks of the positions that the stream begins at, if any
 //	Next     frames of events, until stream.FlushAt bytes, the end of the events or a large frame
-//	Beat     a heartbeat, or bookmarks of the buckets that are not within a snapshot
+//	Beat     a heartbeat, and a bookmark of each bucket of which a position is known
 //	GoAway   the last event
 //
 // Next takes events from the subscriptions in turn. A subscription is due when it may have events.
@@ -138,45 +132,8 @@ func (f *Follower) Close() {
 	}
 }
 
-// Begin appends the first block: when to reconnect and, if the client starts at a position, the id
-// of that position.
-func (f *Follower) Begin(b []byte) []byte {
-	positioned := false
-	for i := range f.subscriptions {
-		if f.subscriptions[i].positioned {
-			positioned = f.noteProgress(i) || positioned
-		}
-	}
-	if f.options.Format == Lines {
-		if positioned {
-			b = f.subscriptions[0].encoder.AppendHeartbeat(b, f.currentID())
-		}
-		return b
-	}
-	b = AppendRetry(b, minRetry+rand.N(maxRetry-minRetry))
-	if positioned {
-		b = append(append(append(b, "id: "...), f.currentID()...), '\n')
-	}
-	return append(b, '\n')
-}
-
-// AppendRetry appends how long a browser waits before it reconnects.
-func AppendRetry(b []byte, wait time.Duration) []byte {
-	return append(strconv.AppendInt(append(b, "retry: "...), wait.Milliseconds(), 10), '\n')
-}
-
 // moveTo notes the point that the subscription has come to.
 func (s *track) moveTo(p feed.Point) { s.id = s.encoder.AppendID(s.id[:0], p) }
-
-// noteProgress notes how far a subscription has come, and reports whether that is known.
-func (f *Follower) noteProgress(i int) bool {
-	s := &f.subscriptions[i]
-	point, _, ok := s.Bookmark()
-	if ok {
-		s.moveTo(point)
-	}
-	return ok
-}
 
 // Next appends what the subscriptions report.
 func (f *Follower) Next(b []byte) ([]byte, stream.When) {
@@ -293,7 +250,7 @@ func (f *Follower) fetch() bool {
 //	Changed                 moves on     the shared frame follows the stream's own id
 //	Reset                   moves back   the ids get the new stamp
 //	Synced, BucketDeleted   moves on     -
-//	BecameExact             moves on     it is a bookmark, or nothing without bookmarks
+//	BecameExact             moves on     it is a bookmark, or nothing where bookmarks are bare ids
 //	GoAway                  is left out  the stream is over
 //	all others              is left out  -
 func (f *Follower) appendEvent(b []byte, e *feed.Event) []byte {
@@ -315,41 +272,12 @@ func (f *Follower) appendEvent(b []byte, e *feed.Event) []byte {
 		return s.encoder.AppendNotice(b, f.currentID(), *e)
 	case feed.BecameExact:
 		s.moveTo(e.Point)
-		if !f.options.Bookmarks {
+		if f.options.BareBookmarks {
 			return b // An id alone does not say that the state is exact.
 		}
-		return s.encoder.AppendBookmark(b, f.currentID(), e.Point.Revision, true)
+		return s.encoder.AppendBookmark(b, f.currentID(), e.Point, true)
 	}
 	return s.encoder.AppendNotice(b, nil, *e)
-}
-
-// Beat appends a heartbeat, or bookmarks in its place. Within a snapshot the id moves, but there is
-// no revision up to which the client has everything, so there is no bookmark.
-func (f *Follower) Beat(b []byte) []byte {
-	b = f.appendRest(b)
-	known, wrote := false, false
-	for i := range f.subscriptions {
-		s := &f.subscriptions[i]
-		point, exact, ok := s.Bookmark()
-		known = known || ok
-		if !ok {
-			continue
-		}
-		s.moveTo(point)
-		if f.options.Bookmarks && !point.InSnapshot {
-			wrote = true
-			b = s.encoder.AppendBookmark(b, f.currentID(), point.Revision, exact)
-		}
-	}
-	if wrote {
-		return b
-	}
-	if f.options.OneBucket && !known {
-		// A reset will come. The point of the last heartbeat would take the client back behind what
-		// it has.
-		return f.subscriptions[0].encoder.AppendHeartbeat(b, nil)
-	}
-	return f.subscriptions[0].encoder.AppendHeartbeat(b, f.currentID())
 }
 
 // GoAway appends the last event of the stream.

@@ -2,9 +2,9 @@ package sse
 
 import (
 	"bytes"
-	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 
 	"kvgateway/internal/feed"
 	"kvgateway/internal/kv"
@@ -185,7 +185,7 @@ func (e *Encoder) AppendWithID(dst, id, frame []byte) []byte {
 type members struct {
 	// Bucket is the bucket that the event is about.
 	Bucket string `json:"bucket,omitempty"`
-	// Revision is the revision of a sync or a bookmark.
+	// Revision is the revision of a sync.
 	Revision *kv.Revision `json:"revision,omitempty"`
 	// Keys is how many keys the snapshot before a sync had, if that is known.
 	Keys *int `json:"keys,omitempty"`
@@ -219,28 +219,23 @@ func (e *Encoder) AppendNotice(dst, id []byte, event feed.Event) []byte {
 	return e.AppendEvent(dst, id, name, marshal(m))
 }
 
-// AppendBookmark appends the bookmark event of a bucket.
-func (e *Encoder) AppendBookmark(
-	dst, id []byte, revision kv.Revision, exact bool,
-) []byte {
-	data := marshal(members{Bucket: e.Bucket.String(), Revision: &revision, Exact: &exact})
+// AppendBookmark appends the bookmark event of a bucket at a point. Within a snapshot its revision
+// is the one that was sent last, since what follows is above it.
+func (e *Encoder) AppendBookmark(dst, id []byte, p feed.Point, exact bool) []byte {
+	revision := p.Revision
+	if p.InSnapshot {
+		revision = p.Sent
+	}
+	// Every stream has one with each heartbeat, so it is not left to encoding/json.
+	data := append(make([]byte, 0, 128), `{"bucket":"`...)
+	data = append(data, e.Bucket.String()...) // names need no escaping
+	data = strconv.AppendUint(append(data, `","revision":`...), uint64(revision), 10)
+	data = append(strconv.AppendBool(append(data, `,"exact":`...), exact), '}')
 	return e.AppendEvent(dst, id, "bookmark", data)
-}
-
-// AppendHeartbeat appends the block that shows that the stream is alive. It is a comment, which
-// raises no event in a browser; an id, if there is one, becomes the last id there.
-func (e *Encoder) AppendHeartbeat(dst, id []byte) []byte {
-	if e.Format == Lines {
-		return e.AppendEvent(dst, id, "heartbeat", []byte("{}"))
-	}
-	if len(id) > 0 {
-		dst = append(append(append(dst, "id: "...), id...), '\n')
-	}
-	return append(dst, ": heartbeat\n\n"...)
 }
 
 // marshal encodes members. It cannot fail, since they are text, numbers and booleans only.
 func marshal(m members) []byte {
-	data, _ := json.Marshal(m)
+	data, _ := kv.EncodeJSON(m)
 	return data
 }

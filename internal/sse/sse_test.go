@@ -68,6 +68,8 @@ func FuzzParseID(f *testing.F) {
 func FuzzFrame(f *testing.F) {
 	f.Add([]byte("a\nid: 1\n\ndata: x"), "text/plain")
 	f.Add([]byte(`{"a":1}`), "application/json")
+	f.Add([]byte("{\"a\": \"\u0085\u2028\u2029\"}"), "application/json")
+	f.Add([]byte("\u0085\u2028\u2029"), "text/plain")
 	f.Fuzz(func(t *testing.T, value []byte, contentType string) {
 		name, err := kv.ParseBucketName("b")
 		if err != nil {
@@ -115,6 +117,9 @@ func checkFrames(t *testing.T, e sse.Encoder, c *feed.Change) {
 // checkFrame checks that a frame is one block with an id.
 func checkFrame(t *testing.T, format sse.Format, frame, id string) {
 	t.Helper()
+	if strings.ContainsAny(frame, "\u0085\u2028\u2029") {
+		t.Fatalf("some clients break a line within %q", frame)
+	}
 	body, ended := strings.CutSuffix(frame, "\n")
 	data := body
 	if format != sse.Lines {

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,11 @@ type Limits struct {
 	// to the system.
 	socketBytes int
 
+	// ending ends when streams that still wait for their clients are to be cut; see EndStreams.
+	ending context.Context
+	// end ends ending.
+	end context.CancelFunc
+
 	// slow counts the streams that were ended because they held too much.
 	slow atomic.Uint64
 
@@ -61,8 +67,21 @@ func NewLimits(set *bound.Set, bytes *bound.Bound) *Limits {
 		Limit:   128 << 10,
 		AtLimit: "the kernel takes no more, and what is left counts as `answer-bytes`",
 	})
-	return &Limits{bytes: bytes, patience: patience.Duration(), socketBytes: int(socket.Limit())}
+	return newLimits(bytes, patience.Duration(), int(socket.Limit()))
 }
+
+// newLimits returns limits with those values.
+func newLimits(bytes *bound.Bound, patience time.Duration, socketBytes int) *Limits {
+	ending, end := context.WithCancel(context.Background())
+	return &Limits{
+		bytes: bytes, patience: patience, socketBytes: socketBytes, ending: ending, end: end,
+	}
+}
+
+// EndStreams cuts the streams that a [Writer] writes and whose clients have not taken all that was
+// sent. It is for the end of the process, when the sources have ended and a client that takes
+// nothing would hold it up.
+func (l *Limits) EndStreams() { l.end() }
 
 // Slow returns how many streams were ended because they held too much for a client that did not
 // take it.

@@ -36,7 +36,7 @@ func idleLoop(t *testing.T, source Source, pace Pace) (*loop, *LoopStream, net.C
 	t.Cleanup(func() { client.Close(); server.Close() })
 	l := &loop{
 		watcher: w,
-		limits:  &Limits{patience: writePatience},
+		limits:  newLimits(nil, writePatience, 0),
 		wakeUp:  make(chan struct{}, 1),
 		unsent:  new(atomic.Int64),
 		buffer:  make([]byte, 0, 2*FlushAt),

@@ -97,7 +97,7 @@ func startLoopsWithin(t *testing.T, limits *Limits) *loopServer {
 // openLoops starts loops that the test closes itself.
 func openLoops(t *testing.T, loops int, patience time.Duration) *loopServer {
 	t.Helper()
-	l, err := NewLoops(loops, &Limits{patience: patience})
+	l, err := NewLoops(loops, newLimits(nil, patience, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -377,7 +377,7 @@ func TestStreamWithMoreToSayReachesItsAge(t *testing.T) {
 	t.Run("goroutines", func(t *testing.T) {
 		t.Parallel()
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			s := NewWriter(w, &Limits{patience: writePatience}, "", nil)
+			s := NewWriter(w, newLimits(nil, writePatience, 0), "", nil)
 			s.Run(r.Context(), newEndless(), make(chan struct{}, 1), pace)
 		}))
 		defer server.Close()

@@ -7,7 +7,7 @@ const FlushAt = 32 << 10
 // A Source says what a stream sends. Its methods are called by one goroutine at a time, which for a
 // stream on a loop serves other streams as well: they must not block.
 type Source interface {
-	// Begin appends the first blocks of the stream.
+	// Begin appends what the stream begins with.
 	Begin(dst []byte) []byte
 
 	// Next appends what there is to say to dst, which is empty, until it has [FlushAt] bytes.
@@ -21,7 +21,7 @@ type Source interface {
 	// (TestATurnTellsWhatCameSinceTheLast in internal/handlers).
 	Next(dst []byte) (out []byte, when When)
 
-	// Beat appends the block that shows that the stream is alive.
+	// Beat appends what shows that the stream is alive.
 	Beat(dst []byte) []byte
 
 	// GoAway appends the last block of a stream that the writer ends, with the reason.

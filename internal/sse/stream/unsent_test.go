@@ -18,7 +18,7 @@ import (
 func limitsOf(bytes int64) (*Limits, *bound.Bound) {
 	b := bound.NewSet().New(bound.Spec{Name: "test", Of: "what waits", Unit: bound.Bytes,
 		Limit: 2 * bytes, Patience: time.Second, AtLimit: "streams end"})
-	return &Limits{patience: writePatience, bytes: b}, b
+	return newLimits(b, writePatience, 0), b
 }
 
 func TestSharedFrameIsCountedOnce(t *testing.T) {

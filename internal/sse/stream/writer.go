@@ -141,6 +141,7 @@ func (s *Writer) Run(ctx context.Context, source Source, wakeUp chan struct{}, p
 		left = &s.probe
 	}
 	defer context.AfterFunc(ctx, func() { s.signal(left) })()
+	defer context.AfterFunc(s.limits.ending, s.cutForGood)()
 	err := s.send(source.Begin)
 	for over := false; !over && err == nil; {
 		if over, err = s.drain(source, &clock); over || err != nil {

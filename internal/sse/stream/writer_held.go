@@ -14,24 +14,36 @@ const (
 // counted writes data, which other streams have too if it is shared, and counts it until the client
 // has taken it.
 func (s *Writer) counted(data []byte, shared bool) (n int, err error) {
-	if len(data) <= freeBytes {
-		return s.writeAll(data)
-	}
 	if !s.writes.Begin(time.Time{}) {
-		s.limits.slow.Add(1)
-		return 0, errHeldTooMuch
+		return 0, s.cutError()
 	}
-	defer s.held.drop()
+	if len(data) > freeBytes {
+		defer s.held.drop()
+	}
 	defer s.writes.End()
-	if !s.held.keep(data, shared) {
+	if len(data) > freeBytes && !s.held.keep(data, shared) {
 		s.limits.slow.Add(1)
 		return 0, errNoRoom
 	}
 	if n, err = s.writeAll(data); err != nil && s.writes.Refused() {
-		s.limits.slow.Add(1)
-		err = errHeldTooMuch
+		err = s.cutError()
 	}
 	return n, err
+}
+
+// cutError counts the stream as one that held too much, unless all streams are ending, and returns
+// the error for that.
+func (s *Writer) cutError() error {
+	if s.limits.ending.Err() == nil {
+		s.limits.slow.Add(1)
+	}
+	return errHeldTooMuch
+}
+
+// cutForGood ends the write that is under way, if there is one, and lets no other begin.
+func (s *Writer) cutForGood() {
+	s.writes.Cut()
+	s.writes.Refuse()
 }
 
 // tryGoAway tells the client of a stream that stands between two blocks why it ends, if the client

@@ -18,7 +18,7 @@ func TestQuietStreamOutlivesTheDeadlineOfAWrite(t *testing.T) {
 	t.Parallel()
 	const patience, heartbeat = 100 * time.Millisecond, 400 * time.Millisecond
 	handler := func(w http.ResponseWriter, r *http.Request) {
-		s := NewWriter(w, &Limits{patience: patience}, "", nil)
+		s := NewWriter(w, newLimits(nil, patience, 0), "", nil)
 		pace := Pace{Heartbeat: heartbeat, Age: time.Hour}
 		s.Run(r.Context(), &scriptedSource{}, make(chan struct{}, 1), pace)
 	}
@@ -58,7 +58,7 @@ func TestSlowReaderReceivesALargeFrame(t *testing.T) {
 	const patience = time.Second
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		source := &scriptedSource{words: [][]byte{largeWord()}, over: true}
-		s := NewWriter(w, &Limits{patience: patience}, "", nil)
+		s := NewWriter(w, newLimits(nil, patience, 0), "", nil)
 		s.Run(r.Context(), source, make(chan struct{}, 1), unhurried)
 	}))
 	defer server.Close()
