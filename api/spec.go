@@ -2,8 +2,8 @@
 // gateway serves it, and checks queries and JSON bodies against it; the tests of the handlers check
 // every answer.
 //
-// An extension, x-problem-codes, says which problem codes a response can carry. [Load] is for code
-// that asks the contract, [JSON] and [YAML] are for clients.
+// Extensions, which its head lists, say among others which problem codes an operation can answer.
+// [Load] is for code that asks the contract, [JSON] and [YAML] are for clients.
 package api
 
 import (
@@ -14,16 +14,24 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"kvgateway/internal/kv"
 )
 
 //go:embed openapi.yaml
 var source []byte
 
-// problemCodesExtension is the extension about problem codes. On a response it is the list of the
-// codes that the response can carry, and on the schema Problem the status of every code.
-const problemCodesExtension = "x-problem-codes"
+// These are the extensions of the contract; see the head of openapi.yaml.
+const (
+	problemCodesExtension   = "x-problem-codes"
+	problemHeadersExtension = "x-problem-headers"
+	aliasesExtension        = "x-aliases"
+	neverRefusedExtension   = "x-never-refused"
+	durationExtension       = "x-duration"
+)
 
 // These return what load and toJSON have returned on the first call.
 var (
@@ -60,18 +68,63 @@ func below(basePath string, document []byte, server string) []byte {
 func ProblemCodes(doc *openapi3.T) (map[string]int, error) {
 	var codes map[string]int
 	problem := doc.Components.Schemas["Problem"]
-	if problem == nil || !decodeExtension(problem.Value.Extensions, &codes) {
+	if problem == nil || !decode(problem.Value.Extensions, problemCodesExtension, &codes) {
 		return nil, fmt.Errorf("schema Problem has no %s", problemCodesExtension)
 	}
 	return codes, nil
 }
 
-// ResponseProblemCodes returns the problem codes that a response can carry. A response that is not
-// an error has none.
-func ResponseProblemCodes(response *openapi3.Response) []string {
-	var codes []string
-	decodeExtension(response.Extensions, &codes)
-	return codes
+// OperationProblemCodes returns the problem codes that an operation can answer, those that every
+// operation can answer included.
+func OperationProblemCodes(doc *openapi3.T, operation *openapi3.Operation) []string {
+	var common, own []string
+	decode(doc.Extensions, problemCodesExtension, &common)
+	decode(operation.Extensions, problemCodesExtension, &own)
+	return append(common, own...)
+}
+
+// ProblemHeaders returns the problem codes with which a header can come, for each header that comes
+// with some codes only.
+func ProblemHeaders(doc *openapi3.T) map[string][]string {
+	var headers map[string][]string
+	decode(doc.Components.Schemas["Problem"].Value.Extensions, problemHeadersExtension, &headers)
+	return headers
+}
+
+// Aliases returns the other names of a query parameter.
+func Aliases(parameter *openapi3.Parameter) []string {
+	var aliases []string
+	decode(parameter.Extensions, aliasesExtension, &aliases)
+	return aliases
+}
+
+// IsNeverRefused reports whether a query parameter takes any value, and any number of them.
+func IsNeverRefused(parameter *openapi3.Parameter) bool {
+	var never bool
+	decode(parameter.Extensions, neverRefusedExtension, &never)
+	return never
+}
+
+// A DurationRange says which durations can be given.
+type DurationRange struct {
+	// Least and Most are the shortest and the longest one.
+	Least kv.Duration `json:"least"`
+	Most  kv.Duration `json:"most"`
+	// Zero says that 0s can be given as well.
+	Zero bool `json:"zero"`
+}
+
+// Takes reports whether a duration can be given, in Go's form.
+func (r DurationRange) Takes(text string) bool {
+	d, err := time.ParseDuration(text)
+	return err == nil && (d >= time.Duration(r.Least) && d <= time.Duration(r.Most) ||
+		d == 0 && r.Zero)
+}
+
+// Durations returns which durations a schema takes; ok is false if it is not one of durations.
+func Durations(schema *openapi3.Schema) (r DurationRange, ok bool) {
+	ok = decode(schema.Extensions, durationExtension, &r)
+	return r, ok
 }
 
 // load reads and validates the contract.
@@ -108,20 +161,41 @@ func toJSON() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading openapi.yaml: %w", err)
 	}
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(doc); err != nil {
+	out, err := readable(doc)
+	if err != nil {
 		return nil, fmt.Errorf("writing the contract as JSON: %w", err)
 	}
+	return out, nil
+}
+
+// readable returns a document as JSON for people, on many lines. kin-openapi's own encoding escapes
+// <, > and & as for HTML, so what it has written is read and written again.
+func readable(doc *openapi3.T) ([]byte, error) {
+	encoded, err := json.Marshal(doc)
+	if err != nil {
+		return nil, err
+	}
+	var tree any
+	decoder := json.NewDecoder(bytes.NewReader(encoded))
+	decoder.UseNumber()
+	if err := decoder.Decode(&tree); err != nil {
+		return nil, err
+	}
+	if encoded, err = kv.EncodeJSON(tree); err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, encoded, "", "  "); err != nil {
+		return nil, err
+	}
+	out.WriteByte('\n')
 	return out.Bytes(), nil
 }
 
-// decodeExtension reads the extension about problem codes into target. It reports whether the
-// extension is there and has the type of target.
-func decodeExtension(extensions map[string]any, target any) bool {
-	value, found := extensions[problemCodesExtension]
+// decode reads an extension into target. It reports whether the extension is there and has the type
+// of target.
+func decode(extensions map[string]any, name string, target any) bool {
+	value, found := extensions[name]
 	if !found {
 		return false
 	}

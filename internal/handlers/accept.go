@@ -33,6 +33,16 @@ func negotiate(h http.Header, offers ...string) (string, error) {
 	return best, nil
 }
 
+// prefersPage reports whether the Accept header gives a page more weight than each of the offers,
+// as that of a browser does for an address that is opened in a tab.
+func prefersPage(h http.Header, offers ...string) bool {
+	accept := strings.Join(h["Accept"], ",")
+	page := acceptQuality(accept, "text/html")
+	return page > 0 && !slices.ContainsFunc(offers, func(offer string) bool {
+		return acceptQuality(accept, offer) >= page
+	})
+}
+
 // acceptQuality returns the weight that an Accept header gives to a media type by the most specific
 // range that matches it, and 0 if the type is not acceptable.
 func acceptQuality(accept, offer string) float64 {

@@ -8,11 +8,12 @@ import (
 
 // accessLine is a line of the access log.
 type accessLine struct {
-	ID, Method, Route string
-	Status            int
-	Bytes             int64
-	Duration          *float64 `json:"duration_ms"`
-	Message           string
+	ID, Client, Method, Route string
+	Bucket, Key               string
+	Status                    int
+	Bytes                     int64
+	Duration                  *float64 `json:"duration_ms"`
+	Message                   string
 }
 
 // accessLog returns the lines of the access log so far.
@@ -83,7 +84,8 @@ func TestAccessLogShowsRoutesNotKeys(t *testing.T) {
 			method = "other"
 		}
 		if len(lines) != before+1 || line.Method != method || line.Route != tc.route ||
-			line.Status != tc.status || line.Duration == nil || line.ID == "" {
+			line.Status != tc.status || line.Duration == nil ||
+			line.ID != a.header.Get("X-Request-Id") || line.Client != "127.0.0.1" {
 			t.Errorf("%s: logged as %+v (%d lines)", a.request, line, len(lines)-before)
 		}
 		if line.Bytes != int64(len(a.body)) {

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -15,11 +16,12 @@ import (
 
 // MaxHeaderBytes bounds the headers of a request together, with all cookies of a browser.
 //
-// What net/http refuses itself is not a problem document: a malformed request line or header (400),
-// and a request whose line and headers are larger than its limit of 260 KiB (431), are answered in
-// plain text before a handler is called. The limit here is lower, and leaves room for a target of
-// some size beside the headers, so that whatever lies between the two limits is answered with a
-// problem (TestHeaderLimits, test/e2e).
+// What net/http refuses itself is not a problem document, and has no id: a malformed request line
+// or header (400), an Expect that it does not know (417), a request whose line and headers are
+// larger than its limit of 260 KiB (431), and a Transfer-Encoding (501) or a version (505) that it
+// does not know, are answered in plain text before a handler is called. The limit here is lower,
+// and leaves room for a target of some size beside the headers, so that whatever lies between the
+// two limits is answered with a problem (TestHeaderLimits, test/e2e).
 const MaxHeaderBytes = 64 << 10
 
 // sizeOfHeaders returns the bytes that headers take on the wire in HTTP/1.1.
@@ -46,7 +48,7 @@ func (s *Server) admit(x *exchange) error {
 				" bytes together. Send fewer or shorter headers."}
 	}
 	if s.options.CheckHost && !s.knownHost(x.request.Host) {
-		return problem.New(problem.UnknownHost)
+		return unknownHost(x.request.Host)
 	}
 	switch x.request.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
@@ -95,6 +97,19 @@ func (s *Server) knownHost(hostport string) bool {
 	return slices.Contains(s.options.AllowedHosts, host)
 }
 
+// unknownHost returns the problem of a request to a host that is not the gateway's. An operator who
+// has allowed the host of the site, and still gets this, has a proxy that replaces Host.
+func unknownHost(host string) problem.Error {
+	p := problem.New(problem.UnknownHost)
+	p.Detail = fmt.Sprintf("The request came with Host %.100q, to which this gateway does not "+
+		"answer, and nothing was done. If that is the host that the client asked for, start the "+
+		"gateway with --allowed-host and that name, without a port, or send requests to localhost "+
+		"or 127.0.0.1. If the client asked for another one, a proxy before the gateway has "+
+		"replaced Host: make it pass Host on as it came (nginx: proxy_set_header Host "+
+		"$http_host).", host)
+	return p
+}
+
 // checkSite refuses a change if the browser says that a page of another origin sent it (Fetch
 // Metadata, RFC 6454 §7), unless that origin is allowed.
 func (s *Server) checkSite(r *http.Request) error {
@@ -104,9 +119,25 @@ func (s *Server) checkSite(r *http.Request) error {
 	}
 	site := r.Header.Get("Sec-Fetch-Site")
 	if site == "cross-site" || origin != "" && !sameOrigin(origin, r) {
-		return problem.New(problem.CrossSite)
+		return crossSite(r, origin, site)
 	}
 	return nil
+}
+
+// crossSite returns the problem of a change that seems to come from a page of another origin. Its
+// usual cause is a proxy before the gateway that replaces Host. That is possible unless the browser
+// itself says that the page is of another site.
+func crossSite(r *http.Request, origin, site string) problem.Error {
+	p := problem.New(problem.CrossSite)
+	if origin == "" || site == "cross-site" {
+		return p
+	}
+	p.Detail = fmt.Sprintf("Origin is %.100q and Host is %.100q, so the request seems to come "+
+		"from a page of another origin, which may not change anything here. Nothing was done. "+
+		"If both should name the same host, a proxy before the gateway has replaced Host: make "+
+		"it pass Host on as it came (nginx: proxy_set_header Host $http_host). Otherwise start "+
+		"the gateway with --allow-origin and that page's origin.", origin, r.Host)
+	return p
 }
 
 // sameOrigin reports whether an Origin header names the host that the request was sent to. It does

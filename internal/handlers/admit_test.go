@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -39,7 +40,8 @@ func TestUnknownHostIsRefused(t *testing.T) {
 				t.Errorf("Host %q: %s: status %d, want %d", host, path, a.status, want)
 			}
 			if !known {
-				a.problem(t, 421, "unknown-host")
+				says(t, a.problem(t, 421, "unknown-host"), fmt.Sprintf("Host %q", host),
+					"--allowed-host", "a proxy before the gateway has replaced Host")
 			}
 		}
 		if !known && g.do(t, "PUT", "/buckets/shop/keys/a", "by a rebound name",

@@ -1,10 +1,11 @@
 package handlers
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
+
+	"kvgateway/internal/kv"
 )
 
 // These header values are the same in all responses that have them. They are shared and must never
@@ -15,6 +16,9 @@ var (
 	headerJSON    = []string{"application/json"}
 	headerNDJSON  = []string{"application/x-ndjson"}
 )
+
+// headerRequestID is the header with the id of a request. Each answer has it, and a request may.
+const headerRequestID = "X-Request-Id"
 
 // write sends a part of the body. A part of more than freeAnswer bytes goes through the request's
 // delivery. If the client takes no more of it, write cuts the answer, so that what the client has
@@ -57,7 +61,7 @@ func (x *exchange) respond(status int, contentType []string, body []byte) {
 
 // encodeJSON returns a value as JSON, with a line feed.
 func encodeJSON(value any) ([]byte, error) {
-	body, err := json.Marshal(value)
+	body, err := kv.EncodeJSON(value)
 	if err != nil {
 		return nil, fmt.Errorf("encode answer: %w", err)
 	}

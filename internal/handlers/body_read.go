@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -11,6 +10,7 @@ import (
 
 	"kvgateway/internal/bound"
 	"kvgateway/internal/handlers/problem"
+	"kvgateway/internal/kv"
 )
 
 // read reads a body of at most limit bytes into memory. If the request declares a length that
@@ -183,7 +183,7 @@ func (bounds *bodyBounds) readJSON(x *exchange, mediaTypes ...string) ([]byte, e
 	if err != nil {
 		return nil, err
 	}
-	if body = bytes.TrimSpace(body); len(body) == 0 {
+	if body = kv.TrimJSON(body); len(body) == 0 {
 		return nil, nil
 	}
 	if !hasMediaType(x.request.Header, mediaTypes...) {

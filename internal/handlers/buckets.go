@@ -80,7 +80,11 @@ func (s *Server) getBucket(x *exchange) error {
 		if err != nil {
 			return nil, 0, err
 		}
-		document, err := encodeJSON(documentOf(status))
+		bucket := documentOf(status)
+		if n, known := s.client.CountHidden(x.context(), status); known {
+			bucket.count(n)
+		}
+		document, err := encodeJSON(bucket)
 		return document, int64(cap(document)), err
 	})
 	if err != nil {
@@ -136,7 +140,7 @@ func (s *Server) createBucket(
 ) (status int, document []byte, err error) {
 	config := kv.DefaultBucketConfig()
 	if body != nil {
-		if err := x.contract.body(body); err != nil {
+		if body, err = x.checkSettings(name, body); err != nil {
 			return 0, nil, err
 		}
 		if err := json.Unmarshal(body, &config); err != nil {
@@ -161,6 +165,24 @@ func (s *Server) createBucket(
 	return status, document, err
 }
 
+// checkSettings checks the body of a request about the bucket of that name. A document that was
+// read can be sent back as it is: `status` says nothing, and `bucket` must be the name in the path.
+// It returns the body as [contractChecks.body] does.
+func (x *exchange) checkSettings(name kv.BucketName, body []byte) (settings []byte, err error) {
+	if settings, err = x.contract.body(body); err != nil {
+		return nil, err
+	}
+	var document struct {
+		Bucket *string `json:"bucket"`
+	}
+	if json.Unmarshal(body, &document) == nil && document.Bucket != nil &&
+		*document.Bucket != name.String() {
+		return nil, problem.OfBody("/bucket", "the document is of another bucket than the path, "+
+			"which names "+name.String()+"; make them agree, or leave bucket out")
+	}
+	return settings, nil
+}
+
 // patchBucket changes those fields of a bucket's configuration that a merge patch names.
 func (s *Server) patchBucket(x *exchange) error {
 	if err := refuseConditions(x.request.Header); err != nil {
@@ -171,8 +193,10 @@ func (s *Server) patchBucket(x *exchange) error {
 		return err
 	}
 	body, err := s.bodies.readJSON(x, "application/merge-patch+json", "application/json")
-	if err != nil {
+	if p, is := errors.AsType[problem.Error](err); is && p.Code == problem.UnsupportedMediaType {
 		x.Header()["Accept-Patch"] = []string{"application/merge-patch+json, application/json"}
+	}
+	if err != nil {
 		return err
 	}
 	if body == nil {
@@ -181,10 +205,11 @@ func (s *Server) patchBucket(x *exchange) error {
 	}
 	var document []byte
 	err = s.inBucketPlace(x, func() error {
-		if err := x.contract.body(body); err != nil {
+		settings, err := x.checkSettings(name, body)
+		if err != nil {
 			return err
 		}
-		status, err := s.client.UpdateBucket(x.context(), name, body)
+		status, err := s.client.UpdateBucket(x.context(), name, settings)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
@@ -120,6 +121,53 @@ func TestMirrorServesReadsAndForwardsWrites(t *testing.T) {
 	eventually(t, "the mirror has the marker", func() bool {
 		return g.get(t, "/buckets/copy/keys/a").status == 404
 	})
+}
+
+// A write of a key that a mirror does not hold would be stored in the origin, and the key would be
+// missing in the mirror for ever.
+func TestMirrorRefusesWritesOutsideItsFilter(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	origin := g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", LimitMarkerTTL: time.Hour})
+	put(t, origin, "b.there", `{"n":1}`)
+	g.changeStream(t, "shop", func(c *jetstream.StreamConfig) { c.AllowAtomicPublish = true })
+	for name, mirror := range map[string]string{
+		"filtered": `{"name":"shop","filter_subject":"$KV.shop.a.>"}`,
+		"selected": `{"name":"KV_shop","subject_transforms":[` +
+			`{"src":"$KV.shop.a.>","dest":"$KV.shop.a.>"},` +
+			`{"src":"$KV.shop.c.*","dest":"$KV.shop.c.{{wildcard(1)}}"}]}`,
+	} {
+		path := "/buckets/" + name
+		g.do(t, "PUT", path, `{"mirror":`+mirror+`}`, jsonType).is(t, 201)
+		before := g.messages(t, "shop")
+		for _, r := range []struct{ method, path, body, header string }{
+			{"PUT", "/keys/b.x", "v", "X: y"},
+			{"PUT", "/keys/a", "v", "X: y"},
+			{"PUT", "/keys/b.x?ttl=1h", "v", "If-None-Match: *"},
+			{"PUT", "/keys/b.there", "v", `If-Match: "1"`},
+			{"PATCH", "/keys/b.there", `{"n":2}`, mergeType},
+			{"DELETE", "/keys/b.there", "", "X: y"},
+			{"DELETE", "/keys/b.there?purge=true", "", `If-Match: "1-zzz"`},
+			{"POST", "/transactions", `{"operations":[{"op":"put","key":"a.y","text":"v"},` +
+				`{"op":"put","key":"b.x","text":"v"}]}`, jsonType},
+		} {
+			a := g.do(t, r.method, path+r.path, r.body, r.header)
+			document := a.problem(t, 409, "outside-mirror")
+			if document["bucket"] != "shop" || stringsOf(document["holds"])[0] != "a.>" {
+				t.Errorf("%s: %v", a.request, document)
+			}
+		}
+		g.load(t, path+"/entries", `{"key":"b.x","text":"v"}`).
+			wantFailed(t, map[int]string{1: "outside-mirror"})
+		g.wantUnchanged(t, "shop", before)
+		g.do(t, "PUT", path+"/keys/a.x", name).is(t, 200)
+		g.load(t, path+"/entries", `{"key":"a.z","text":"v"}`).wantDone(t, 1, 0)
+		eventually(t, "the mirror has it", func() bool {
+			return string(g.get(t, path+"/keys/a.x").body) == name
+		})
+	}
+	g.do(t, "PUT", "/buckets/selected/keys/c.x", "v").is(t, 200)
+	g.do(t, "PUT", "/buckets/selected/keys/c.x.y", "v").problem(t, 409, "outside-mirror")
 }
 
 // A bucket that was created by hand, without direct gets, is served like any other.

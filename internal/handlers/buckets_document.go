@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"fmt"
 	"time"
 
 	"kvgateway/internal/kv"
@@ -20,6 +21,7 @@ type statusDocument struct {
 	Created       time.Time         `json:"created"`
 	Values        uint64            `json:"values"`
 	Subjects      uint64            `json:"subjects"`
+	Hidden        *int              `json:"hidden,omitempty"`
 	Bytes         uint64            `json:"bytes"`
 	FirstRevision kv.Revision       `json:"first_revision"`
 	LastRevision  kv.Revision       `json:"last_revision"`
@@ -85,9 +87,15 @@ func documentOf(status kv.BucketStatus) bucketDocument {
 	return document
 }
 
-// smallValueSize is the max_value_size below which the headers of a purge with a precondition may
-// not fit.
-const smallValueSize = 128
+// count adds how many keys are hidden, and advice if there are any.
+func (d *bucketDocument) count(hidden int) {
+	d.Status.Hidden = &hidden
+	if hidden > 0 {
+		d.Status.Hints = append(d.Status.Hints, fmt.Sprintf("%d of the subjects are no keys of "+
+			"this gateway, since other tools gave them names that keys cannot have, or the "+
+			"subject_transforms of a mirror did: no listing, export or stream shows them.", hidden))
+	}
+}
 
 // hints returns advice about settings whose effect may surprise.
 func hints(status kv.BucketStatus) []string {
@@ -100,13 +108,29 @@ func hints(status kv.BucketStatus) []string {
 		found = append(found, "max_value_size is above the NATS "+
 			"server's max_payload, which is the limit in force.")
 	}
-	if status.Config.MaxValueSize > 0 && status.Config.MaxValueSize < smallValueSize {
+	if status.Config.MaxValueSize > 0 && status.Config.MaxValueSize < kv.EnoughForMarkers {
 		found = append(found, "max_value_size counts headers: a "+
 			"compare-and-set or a delete needs up to 105 bytes of it.")
 	}
 	if status.Config.Mirror != nil {
-		found = append(found, "this bucket mirrors another: "+
-			"writes go to the origin and come back a moment later.")
+		found = append(found, mirrorHints(status.Config.Mirror)...)
+	}
+	return found
+}
+
+// mirrorHints returns advice about a mirror.
+func mirrorHints(m *kv.Source) []string {
+	found := []string{"this bucket mirrors another: " +
+		"writes go to the origin and come back a moment later."}
+	switch extent := m.Extent(); {
+	case !m.ShowsKeys():
+		found = append(found, fmt.Sprintf("this mirror shows no keys: its filter_subject or its "+
+			"subject_transforms leave no subject below $KV.%s., where the keys of a mirror are "+
+			"looked for. Make a new mirror, or a bucket with the origin in sources, which "+
+			"renames subjects as they must be.", m.Bucket()))
+	case extent != nil:
+		found = append(found, "this mirror holds a part of its origin: writes of keys outside of "+
+			"that are refused.")
 	}
 	return found
 }

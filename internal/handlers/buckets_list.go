@@ -47,41 +47,62 @@ func (l *bucketLister) list() (list bucketList, err error) {
 	if err != nil {
 		return list, err
 	}
-	list.json = append(list.json, `{"buckets":[`...)
+	member := `{"buckets":[`
+	if l.namesOnly {
+		member = `{"names":[`
+	}
+	list.json = append(list.json, member...)
 	count, last := 0, ""
+	var outOfReach []byte
 	for _, name := range names {
 		if name.String() <= l.page.after {
 			continue
 		}
-		item, err := l.item(l.x.context(), name)
+		item, reachable, err := l.item(l.x.context(), name)
 		if err != nil {
 			return list, err
 		}
 		if item == nil {
 			continue
 		}
-		if count == l.page.limit || len(list.json) >= maxBucketsBytes {
+		if count == l.page.limit || len(list.json)+len(outOfReach) >= maxBucketsBytes {
 			list.next = cursor{l.digest, last}.String()
 			break
 		}
-		encoded, err := json.Marshal(item)
+		encoded, err := kv.EncodeJSON(item)
 		if err != nil {
 			return list, err
 		}
-		if count++; count > 1 {
-			list.json = append(list.json, ',')
+		count, last = count+1, name.String()
+		if reachable {
+			list.json = appendItem(list.json, encoded)
+		} else {
+			outOfReach = appendItem(outOfReach, encoded)
 		}
-		list.json, last = append(list.json, encoded...), name.String()
 	}
-	list.json = append(appendNext(append(list.json, ']'), list.next), "}\n"...)
+	list.json = append(list.json, ']')
+	if outOfReach != nil {
+		list.json = append(append(append(list.json, `,"out_of_reach":[`...), outOfReach...), ']')
+	}
+	list.json = append(appendNext(list.json, list.next), "}\n"...)
 	return list, nil
+}
+
+// appendItem appends an item of a JSON array that is not the first one if there is another before.
+func appendItem(dst, item []byte) []byte {
+	if len(dst) > 0 && dst[len(dst)-1] != '[' {
+		dst = append(dst, ',')
+	}
+	return append(dst, item...)
 }
 
 // item returns the item of a stream that may be a bucket. It returns nil if the stream is not a
 // bucket or was deleted meanwhile. A bucket that is out of reach, because its node is down or
 // because the gateway's user may not look at it, does not hide the others: its item has the
-// problem.
-func (l *bucketLister) item(ctx context.Context, name kv.BucketName) (any, error) {
+// problem, and is listed apart from them.
+func (l *bucketLister) item(ctx context.Context, name kv.BucketName) (
+	item any, reachable bool, err error,
+) {
 	if l.failed {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, retryTime)
@@ -90,21 +111,22 @@ func (l *bucketLister) item(ctx context.Context, name kv.BucketName) (any, error
 	status, err := l.client.Status(ctx, name)
 	switch {
 	case kv.IsNoBucket(err):
-		return nil, nil
+		return nil, false, nil
 	case err != nil && !l.client.Connected():
-		return nil, err
+		return nil, false, err
 	case err != nil && !l.namesOnly:
 		l.failed = true
-		p := problemOf(err)
+		p := problemOf(err).Underway(againSoon)
 		l.x.logger.Warn().Str("id", l.x.id).Str("bucket", name.String()).Err(err).
 			Msg("bucket cannot be reached")
 		document := l.x.problemDocument(p)
-		return map[string]any{"bucket": name.String(), "problem": json.RawMessage(document)}, nil
+		return map[string]any{"bucket": name.String(), "problem": json.RawMessage(document)}, false,
+			nil
 	case err != nil:
 		l.failed = true
-		return name.String(), nil
+		return name.String(), true, nil
 	case l.namesOnly:
-		return name.String(), nil
+		return name.String(), true, nil
 	}
-	return documentOf(status), nil
+	return documentOf(status), true, nil
 }

@@ -39,10 +39,63 @@ func TestBucketCreationIsRepeatable(t *testing.T) {
 	}
 }
 
-// withoutReplicas removes the state of the replicas, which can change between two requests.
+// withoutReplicas removes the state of the replicas, which can change between two requests, and the
+// count of hidden keys, which only the answer to GET has.
 func withoutReplicas(bucket map[string]any) map[string]any {
 	delete(bucket["status"].(map[string]any), "replicas")
+	delete(bucket["status"].(map[string]any), "hidden")
 	return bucket
+}
+
+// A bucket's document can be sent back as it was read, whatever the bucket is like and whoever made
+// it.
+func TestBucketDocumentCanBeSentBack(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.bucket(t, jetstream.KeyValueConfig{Bucket: "origin"})
+	g.bucket(t, jetstream.KeyValueConfig{Bucket: "other"})
+	names := make([]string, 0, len(configs)+2)
+	for i, tc := range configs {
+		names = append(names, fmt.Sprintf("kind%d", i))
+		_, err := g.js.CreateKeyValue(t.Context(), nativeConfig(tc.native, names[i]))
+		if err != nil {
+			t.Fatalf("%s: %v", tc.name, err)
+		}
+	}
+	// These cannot be created over HTTP.
+	g.bucket(t, jetstream.KeyValueConfig{
+		Bucket: "relay", RePublish: &jetstream.RePublish{Source: ">", Destination: "$KV.copy.>"},
+	})
+	for _, config := range []jetstream.StreamConfig{
+		{Name: "PLAIN", Subjects: []string{"$KV.plain.>"}},
+		{Name: "KV_plain", Mirror: &jetstream.StreamSource{Name: "PLAIN"}, MaxMsgsPerSubject: 1},
+	} {
+		if _, err := g.js.CreateStream(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range append(names, "relay", "plain") {
+		before := g.settings(t, name)
+		document := string(g.get(t, "/buckets/"+name).is(t, 200).body)
+		for _, method := range []string{"PUT", "PATCH"} {
+			g.do(t, method, "/buckets/"+name, document, jsonType).is(t, 200)
+		}
+		if diff := cmp.Diff(before, g.settings(t, name)); diff != "" {
+			t.Errorf("%s: settings (-before +after)\n%s", name, diff)
+		}
+		for _, method := range []string{"PUT", "PATCH"} {
+			refusal := g.do(t, method, "/buckets/origin", document, jsonType).
+				problem(t, 400, "invalid-body")
+			if refusal["pointer"] != "/bucket" ||
+				!strings.Contains(fmt.Sprint(refusal["detail"]), "origin") {
+				t.Errorf("%s of another bucket: %v", method, refusal)
+			}
+		}
+	}
+	// Programs that have no status may send null.
+	for _, method := range []string{"PUT", "PATCH"} {
+		g.do(t, method, "/buckets/origin", `{"status":null}`, jsonType).is(t, 200)
+	}
 }
 
 func TestBucketCreationReportsDifferences(t *testing.T) {
@@ -206,6 +259,7 @@ func TestBucketStatusEqualsTheNativeOne(t *testing.T) {
 			"max_value_bytes": number(maxPayload),
 			"expiry_events":   false,
 			"hints":           []any{},
+			"hidden":          number(uint64(0)),
 		}
 		if diff := cmp.Diff(want, status()); diff != "" {
 			t.Errorf("status (-native +http)\n%s", diff)

@@ -20,9 +20,9 @@ var unmatchable = kv.Position{Epoch: "-"}
 // parseTags reads the value of If-Match or If-None-Match (RFC 9110 §8.8.3, §13.1): "*" or a list of
 // entity tags. It also knows the gateway's own tags in the forms that proxies make of them, weak or
 // with a content coding, and takes a revision without quotes. A well-formed tag that the gateway
-// did not make is refused if strict, and otherwise matches nothing. The result reason says why the
-// value was refused; it is "" if it was not.
-func parseTags(value string, strict bool) (c kv.Condition, reason string) {
+// did not make matches nothing. The result reason says why the value was refused; it is "" if it
+// was not.
+func parseTags(value string) (c kv.Condition, reason string) {
 	if strings.Trim(value, " \t") == "*" {
 		return kv.Condition{Any: true}, ""
 	}
@@ -31,17 +31,9 @@ func parseTags(value string, strict bool) (c kv.Condition, reason string) {
 		if rest == "" {
 			break
 		}
-		var tag, reason string
-		if tag, rest, reason = cutTag(rest); reason != "" {
+		var position kv.Position
+		if position, rest, reason = cutTag(rest); reason != "" {
 			return c, reason
-		}
-		position, err := parseTag(tag)
-		switch {
-		case err != nil && strict:
-			return c, "\"" + tag + "\" is not a tag of this gateway; send the ETag of the entry " +
-				"that you read, without changes"
-		case err != nil:
-			position = unmatchable
 		}
 		if c.Positions = append(c.Positions, position); len(c.Positions) > maxTags {
 			return c, "it has more than " + strconv.Itoa(maxTags) + " tags"
@@ -53,67 +45,89 @@ func parseTags(value string, strict bool) (c kv.Condition, reason string) {
 	return c, ""
 }
 
-// codings are the content codings that proxies append to the tags of answers that they encode.
-var codings = []string{"-gzip", "-br", "-zstd", "-deflate"}
-
-// parseTag reads one of the gateway's own tags, without its quotes. Most proxies append a content
-// coding after "-", and some after "--".
-func parseTag(tag string) (kv.Position, error) {
-	for _, coding := range codings {
-		if coded, ok := strings.CutSuffix(tag, coding); ok {
-			tag = strings.TrimSuffix(coded, "-")
-			break
-		}
-	}
-	return kv.ParsePosition(tag)
-}
-
 // cutTag cuts the first entity tag, or the first revision without quotes, off a list. The result
 // reason says what is wrong with it; it is "" if nothing is.
-func cutTag(list string) (tag, rest, reason string) {
+func cutTag(list string) (position kv.Position, rest, reason string) {
 	quoted, weak := strings.CutPrefix(list, "W/")
 	if !strings.HasPrefix(quoted, `"`) {
 		end := strings.IndexAny(list, ", \t")
 		if end < 0 {
 			end = len(list)
 		}
-		if weak || strings.Trim(list[:end], "0123456789") != "" {
-			return "", "", "a tag must be in double quotes, as in \"42-k3f9x\""
+		revision, err := kv.ParseRevision(list[:end])
+		if weak || err != nil {
+			return position, "", "a tag must be in double quotes, as in \"42-k3f9x\""
 		}
-		tag, rest = list[:end], list[end:]
+		position, rest = kv.Position{Revision: revision}, list[end:]
 	} else {
 		end := strings.IndexByte(quoted[1:], '"')
 		if end < 0 {
-			return "", "", "a double quote is missing"
+			return position, "", "a double quote is missing"
 		}
-		tag, rest = quoted[1:1+end], quoted[end+2:]
+		tag := quoted[1 : 1+end]
 		if strings.ContainsFunc(tag, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-			return "", "", "a tag must not contain spaces or control characters"
+			return position, "", "a tag must not contain spaces or control characters"
 		}
+		var ours bool
+		if position, ours = parseTag(tag); !ours {
+			position = unmatchable
+		}
+		rest = quoted[end+2:]
 	}
 	if rest = strings.TrimLeft(rest, " \t"); rest != "" && rest[0] != ',' {
-		return "", "", "tags must be separated by commas"
+		return position, "", "tags must be separated by commas"
 	}
-	return tag, rest, ""
+	return position, rest, ""
 }
+
+// parseTag reads one of the gateway's own tags, without its quotes, and reports whether it is one.
+// Proxies that encode an answer append the content coding to its tag: most after "-" (Apache's
+// mod_deflate and mod_brotli do), and some after "--" (Caddy does). Any token may be a coding.
+func parseTag(tag string) (p kv.Position, ours bool) {
+	revision, rest, _ := strings.Cut(tag, "-")
+	epoch, coding, coded := strings.Cut(rest, "-")
+	switch {
+	case coded && !isToken(strings.TrimPrefix(coding, "-")):
+		return p, false
+	case coded && epoch == "", !coded && isEpochlessCoding(epoch):
+		tag = revision
+	case coded:
+		tag = revision + "-" + epoch
+	}
+	p, err := kv.ParsePosition(tag)
+	return p, err == nil
+}
+
+// isEpochlessCoding reports whether what follows a revision is a content coding, in a tag such as
+// "0-gzip", and not an epoch. Epochs have ten characters (since 1973 and until 2085).
+func isEpochlessCoding(s string) bool {
+	return slices.Contains([]string{"gzip", "br", "zstd", "deflate", "compress"}, s)
+}
+
+// isToken reports whether s is a token (RFC 9110 §5.6.2).
+func isToken(s string) bool { return s != "" && strings.Trim(s, tokenCharacters) == "" }
+
+// tokenCharacters are the characters of tokens.
+const tokenCharacters = "!#$%&'*+-.^_`|~0123456789" +
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 // preconditions reads If-Match and If-None-Match. Several lines of one header are one list (RFC
 // 9110 §5.3).
-func preconditions(h http.Header, strict bool) (p kv.Precondition, err error) {
-	if p.IfMatch, err = condition(h, "If-Match", strict); err != nil {
+func preconditions(h http.Header) (p kv.Precondition, err error) {
+	if p.IfMatch, err = condition(h, "If-Match"); err != nil {
 		return p, err
 	}
-	p.IfNoneMatch, err = condition(h, "If-None-Match", strict)
+	p.IfNoneMatch, err = condition(h, "If-None-Match")
 	return p, err
 }
 
 // condition reads one header of entity tags.
-func condition(h http.Header, name string, strict bool) (kv.Condition, error) {
+func condition(h http.Header, name string) (kv.Condition, error) {
 	lines := h[name]
 	if len(lines) == 0 {
 		return kv.Condition{}, nil
 	}
-	c, reason := parseTags(strings.Join(lines, ","), strict)
+	c, reason := parseTags(strings.Join(lines, ","))
 	if reason != "" {
 		return c, problem.OfHeader(name, name+" cannot be read: "+reason+".")
 	}
@@ -132,10 +146,6 @@ func refuseConditions(h http.Header, allowed ...string) error {
 	return nil
 }
 
-// readPreconditions reads the preconditions of a read, for which a tag that this gateway did not
-// make matches nothing.
-func readPreconditions(h http.Header) (kv.Precondition, error) { return preconditions(h, false) }
-
 // writePreconditions reads the preconditions of a write, and refuses those that cannot be checked.
 func writePreconditions(h http.Header) (kv.Precondition, error) {
 	if h["If-Unmodified-Since"] != nil {
@@ -143,7 +153,7 @@ func writePreconditions(h http.Header) (kv.Precondition, error) {
 			"A date cannot tell two revisions of the same second "+
 				"apart. Send the ETag in If-Match instead.")
 	}
-	return preconditions(h, true)
+	return preconditions(h)
 }
 
 // requirePrecondition refuses a write without a precondition if the gateway or the bucket requires

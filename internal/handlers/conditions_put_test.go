@@ -31,6 +31,11 @@ var putTable = []struct {
 	{[]string{`If-Match: W/"LAST"`}, [4]string{created, ok, ok, ok}},
 	{[]string{`If-Match: "TAG-gzip"`}, [4]string{created, ok, ok, ok}},
 	{[]string{`If-Match: W/"TAG-gzip"`}, [4]string{created, ok, ok, ok}},
+	{[]string{`If-Match: "TAG-br"`}, [4]string{created, ok, ok, ok}},
+	{[]string{`If-Match: "TAG--zstd"`}, [4]string{created, ok, ok, ok}},
+	{[]string{`If-Match: "LAST--x-gzip"`}, [4]string{created, ok, ok, ok}},
+	{[]string{`If-Match: "of-another-server"`}, [4]string{mismatch, mismatch, mismatch, mismatch}},
+	{[]string{`If-Match: "x,y", "TAG"`}, [4]string{created, ok, created, created}},
 	{[]string{`if-match:"TAG"`}, [4]string{created, ok, ok, ok}},
 
 	{[]string{`If-Match: "0"`}, [4]string{created, mismatch, mismatch, mismatch}},
@@ -58,6 +63,7 @@ var putTable = []struct {
 		[4]string{mismatch, mismatch, mismatch, mismatch}},
 	{[]string{`If-None-Match: "OTHER"`}, [4]string{created, ok, created, created}},
 	{[]string{`If-None-Match: "FOREIGN"`}, [4]string{created, ok, created, created}},
+	{[]string{`If-None-Match: "of-another-server"`}, [4]string{created, ok, created, created}},
 	{[]string{`If-None-Match: "0"`}, [4]string{mismatch, ok, created, created}},
 
 	// Both conditions must hold, and If-Match is evaluated first (RFC 9110 §13.2.2).

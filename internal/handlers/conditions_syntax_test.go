@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -12,14 +13,54 @@ import (
 // malformedTags are values of If-Match and If-None-Match that no write may take for "no condition".
 var malformedTags = []string{
 	``, ` `, `,`, `, ,`,
-	`abc`, `"abc"`, `""`, `"`, `"42`, `42"`, `'42'`, `“42”`, `"42"x`, `x"42"`, `"4"2"`, `"4 2"`,
+	`abc`, `"`, `"42`, `42"`, `'42'`, `“42”`, `"42"x`, `x"42"`, `"4"2"`, `"4 2"`, "\"4\t2\"",
 	`W/42`, `w/"42"`, `W/ "42"`, `W"42"`, `W/`,
-	`42-k3f9x`, `"42-"`, `"-k3f9x"`, `"42-K3F9X"`, `"42-k3f9x-zip"`, `"42-abcdefghijklmn"`,
-	`-1`, `"-1"`, `+42`, `"+42"`, `4.2`, `"4.2"`, `0x2a`, `"1e3"`, `"4_2"`, "\"42\u00a0\"",
-	`"9007199254740992"`, `9007199254740992`, `"99999999999999999999999"`,
-	`"42" "43"`, `42 43`, `"42";"43"`, `"42", 43x`, `"42", W/43`,
-	`**`, `"*"`, `*, "42"`, `"42", *`, `W/*`, `* *`, `*,*`,
+	`42-k3f9x`, `-1`, `+42`, `4.2`, `0x2a`, `9007199254740992`, `99999999999999999999999`,
+	`"42" "43"`, `42 43`, `"42";"43"`, `"42", 43x`, `"42", W/43`, `"of-another-server", 43x`,
+	`**`, `*, "42"`, `"42", *`, `W/*`, `* *`, `*,*`,
 	strings.Repeat(`"1",`, 65) + `"2"`,
+}
+
+// foreignTags are entity tags that are well formed (RFC 9110 §8.8.3), and not the gateway's.
+var foreignTags = []string{
+	`"abc"`, `""`, `W/""`, `"of-another-server"`, `W/"of-another-server"`, `"x,y"`, `"*"`,
+	`"2d-5e1f2a3b4c5d6"`, `"42-"`, `"42--"`, `"42-k3f9x-"`, `"42-k3f9x--"`, `"42-k3f9x-g,z"`,
+	`"42-k3f9x.7c0"`, `"42-k3f9x.7c0-br"`, `"-k3f9x"`, `"42-K3F9X"`, `"42-abcdefghijklmn"`,
+	`"-1"`, `"+42"`, `"4.2"`, `"1e3"`, `"4_2"`, "\"42\u00a0\"", `"'42'"`,
+	`"01"`, `"00"`, `"042-k3f9x"`, `"01-gzip"`, `"9007199254740992"`, `"99999999999999999999999"`,
+}
+
+// A tag of another server names no revision of this one, so it is a condition that does not hold.
+// It does not keep another tag of the list from matching.
+func TestForeignTagMatchesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	p := f.keyIn(t, value)
+	before := f.messages(t, "shop")
+	zeroed := fmt.Sprintf(`"0%d"`, p.last) // The gateway writes no leading zeros.
+	for _, foreign := range append([]string{zeroed}, foreignTags...) {
+		match, noneMatch := "If-Match: "+foreign, "If-None-Match: "+foreign
+		for _, method := range []string{"GET", "PUT", "DELETE"} {
+			f.do(t, method, p.path(), "stored by mistake", match).
+				problem(t, 412, "revision-mismatch")
+		}
+		f.do(t, "PATCH", p.path(), "{}", match, "Content-Type: application/merge-patch+json").
+			problem(t, 412, "revision-mismatch")
+		f.get(t, p.path(), match+p.fill(`, "TAG"`)).is(t, 200)
+		f.get(t, p.path(), noneMatch).is(t, 200)
+		f.get(t, p.path(), noneMatch+p.fill(`, "TAG"`)).is(t, 304)
+		f.do(t, "PUT", p.path(), "stored by mistake", noneMatch+p.fill(`, "TAG"`)).
+			problem(t, 412, "revision-mismatch")
+		f.get(t, "/buckets/shop/keys/never", noneMatch).problem(t, 404, "key-not-found")
+	}
+	f.wantUnchanged(t, "shop", before)
+
+	last := p.last
+	for _, foreign := range foreignTags {
+		f.do(t, "PUT", p.path(), "new", fmt.Sprintf(`If-Match: %s, "%d"`, foreign, last)).is(t, 200)
+		f.do(t, "PUT", p.path(), "new", "If-None-Match: "+foreign).is(t, 200)
+		last += 2
+	}
 }
 
 func TestMalformedPreconditionsAreRefused(t *testing.T) {

@@ -6,14 +6,13 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 
+	"kvgateway/api"
 	"kvgateway/internal/handlers/problem"
 )
 
@@ -26,6 +25,13 @@ type contractChecks struct {
 	route *routers.Route
 	// parameters are those of the query.
 	parameters openapi3.Parameters
+	// aliases has the other names of parameters, each with the parameter's own.
+	aliases map[string]string
+	// neverRefused has the names, aliases included, of the parameters that take any value.
+	neverRefused []string
+	// takesKey reports whether the path ends with a key, so that the key can be in the query
+	// instead. The contract does not list that parameter; see KeyPath there.
+	takesKey bool
 	// schema is the schema of the JSON body; nil if the operation has none.
 	schema *openapi3.Schema
 	// stores reports whether the operation needs room in the store.
@@ -41,12 +47,23 @@ func newContractChecks(
 	method string,
 ) (*contractChecks, error) {
 	operation := item.GetOperation(method)
-	c := &contractChecks{stores: stores(operation)}
+	c := &contractChecks{
+		aliases:  make(map[string]string),
+		takesKey: strings.HasSuffix(path, "/{key}"),
+		stores:   stores(contract, operation),
+	}
 	c.route = &routers.Route{Spec: contract, Path: path, PathItem: item, Method: method,
 		Operation: operation}
 	for _, parameter := range slices.Concat(item.Parameters, operation.Parameters) {
 		if parameter.Value.In == openapi3.ParameterInQuery {
 			c.parameters = append(c.parameters, parameter)
+		}
+		aliases := api.Aliases(parameter.Value)
+		for _, alias := range aliases {
+			c.aliases[alias] = parameter.Value.Name
+		}
+		if api.IsNeverRefused(parameter.Value) {
+			c.neverRefused = append(append(c.neverRefused, aliases...), parameter.Value.Name)
 		}
 	}
 	if operation.RequestBody != nil {
@@ -64,67 +81,150 @@ func newContractChecks(
 }
 
 // query reads and checks the parameters of the query. The operation must know each of them, each
-// must have its form and range, and none but lists may be given twice.
+// must have its form and range, and none but lists may be given twice. Parameters that are never
+// refused are not checked.
 func (c *contractChecks) query(r *http.Request) (url.Values, error) {
 	if r.URL.RawQuery == "" || c == nil {
 		return nil, nil
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil && c.neverRefused != nil {
+		query, err = url.ParseQuery(c.repaired(r.URL.RawQuery))
+	}
 	if err != nil {
-		return nil, problem.OfParameter("", "The percent-encoding of the query is malformed.")
+		return nil, problem.OfParameter("", queryFault(r.URL.RawQuery))
 	}
 	return query, c.parametersOf(r, query)
+}
+
+// queryFault says why a query cannot be read. A semicolon is refused since programs differ in
+// whether it separates parameters.
+func queryFault(query string) string {
+	if strings.Contains(query, ";") {
+		return "The query has a semicolon, of which it is not clear whether it separates " +
+			"parameters. Write & between parameters, and %3B for a semicolon in a value."
+	}
+	return "The percent-encoding of the query is malformed."
+}
+
+// repaired returns a query in which malformed values of parameters that are never refused stand for
+// themselves, as they are written.
+func (c *contractChecks) repaired(query string) string {
+	parts := strings.Split(query, "&")
+	for i, part := range parts {
+		name, value, _ := strings.Cut(part, "=")
+		if !slices.Contains(c.neverRefused, name) {
+			continue
+		}
+		if _, err := url.ParseQuery(part); err != nil {
+			parts[i] = name + "=" + url.QueryEscape(value)
+		}
+	}
+	return strings.Join(parts, "&")
 }
 
 // parametersOf checks the parameters of a query.
 func (c *contractChecks) parametersOf(r *http.Request, query url.Values) error {
 	for name, values := range query {
-		parameter := c.parameters.GetByInAndName(openapi3.ParameterInQuery, name)
+		if slices.Contains(c.neverRefused, name) {
+			continue
+		}
+		if c.takesKey && name == keyParameter {
+			if len(values) > 1 {
+				return problem.OfParameter(name, name+" is given more than once.")
+			}
+			continue
+		}
+		parameter := c.named(name)
 		if parameter == nil {
 			return problem.Error{Code: problem.UnknownParameter,
 				Members: problem.Members{"parameter": name},
-				Detail: fmt.Sprintf("This operation has no query parameter %.64q. It has: %s.",
-					name, c.names())}
+				Detail: fmt.Sprintf("This operation has no query parameter %.64q%s. It has: %s.",
+					name, c.hint(name), c.names())}
 		}
-		if err := c.parameter(r, query, parameter, values); err != nil {
+		if err := c.parameter(r, query, name, parameter, values); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// parameter checks the values of one parameter of a query.
+// named returns the parameter of the query that has a name or an alias; nil if there is none.
+func (c *contractChecks) named(name string) *openapi3.Parameter {
+	if own, found := c.aliases[name]; found {
+		name = own
+	}
+	return c.parameters.GetByInAndName(openapi3.ParameterInQuery, name)
+}
+
+// parameter checks the values that a query has for one parameter, under a name that may be an
+// alias.
 func (c *contractChecks) parameter(
 	r *http.Request,
 	query url.Values,
+	name string,
 	parameter *openapi3.Parameter,
 	values []string,
 ) error {
-	name, kind := parameter.Name, parameter.Schema.Value.Type
-	if len(values) > 1 && !kind.Is("array") {
+	schema := parameter.Schema.Value
+	kind := schema.Type
+	switch most := schema.MaxItems; {
+	case len(values) > 1 && !kind.Is("array"):
 		return problem.OfParameter(name, name+" is given more than once.")
+	case most != nil && uint64(len(values)) > *most:
+		return problem.OfParameter(name, fmt.Sprintf(
+			"%s may be given at most %d times, and is given %d times.", name, *most, len(values)))
 	}
+	// For booleans the validator accepts everything that strconv.ParseBool does, and it takes an
+	// empty value for an absent one. A string is checked as the validator does it, but without its
+	// decoding.
 	// For booleans the validator accepts everything that strconv.ParseBool does, and it takes an
 	// empty value for an absent one. A string is checked as the validator does it, but without its
 	// decoding.
 	var err error
 	switch value := values[0]; {
 	case kind.Is("string") && value != "":
-		err = parameter.Schema.Value.VisitJSON(value)
-	case kind.Is("boolean") && value != "true" && value != "false":
-		return problem.OfParameter(name, name+" must be true or false.")
-	case kind.Is("integer") && value == "":
-		return problem.OfParameter(name, name+" must be an integer.")
+		err = schema.VisitJSON(value)
+	case kind.Is("boolean") && value != "true" && value != "false",
+		kind.Is("integer") && value == "":
+		err = errWrongForm
 	default:
 		input := &openapi3filter.RequestValidationInput{
 			Request: r, QueryParams: query, Route: c.route,
 		}
 		err = openapi3filter.ValidateParameter(r.Context(), input, parameter)
 	}
-	if err != nil {
-		return problem.OfParameter(name, name+": "+reasonOf(err, parameter.Example)+".")
+	if err == nil {
+		return nil
 	}
-	return nil
+	reason := wrongReason(schema, values[0], suchAs(parameter))
+	if e, ok := errors.AsType[*openapi3.SchemaError](err); ok {
+		reason = schemaReason(e, suchAs(parameter))
+	}
+	return problem.OfParameter(name, name+": "+reason+".")
+}
+
+// errWrongForm is the error of a value that does not have the type of its schema.
+var errWrongForm = errors.New("wrong form")
+
+// suchAs returns an example of a parameter, nil if the contract has none.
+func suchAs(parameter *openapi3.Parameter) any {
+	if parameter.Example != nil {
+		return parameter.Example
+	}
+	return parameter.Extensions["x-such-as"]
+}
+
+// hint says for a detail what was probably meant by an unknown parameter.
+func (c *contractChecks) hint(name string) string {
+	if name == "wait" {
+		return "; to wait for a change, send the header Prefer: wait=30 (seconds, at most 60)"
+	}
+	var names []string
+	for _, parameter := range c.parameters {
+		names = append(names, parameter.Value.Name)
+	}
+	return didYouMean(name, names)
 }
 
 // names returns the names of the operation's parameters, for a detail.
@@ -133,91 +233,11 @@ func (c *contractChecks) names() string {
 	for _, parameter := range c.parameters {
 		names = append(names, parameter.Value.Name)
 	}
+	if c.takesKey {
+		names = append(names, keyParameter+" (where the path ends in "+keyInQuery+")")
+	}
 	if len(names) == 0 {
 		return "none"
 	}
 	return strings.Join(names, ", ")
-}
-
-// maxNesting is how deep objects and lists may be nested in a body with a schema. It bounds the
-// work for a body that no schema allows.
-const maxNesting = 32
-
-// body checks a JSON body against the schema of the operation.
-func (c *contractChecks) body(body []byte) error {
-	if !utf8.Valid(body) {
-		return refuseJSON("", "it is not UTF-8")
-	}
-	in := &jsonReader{text: body, refuse: refuseJSON}
-	document, err := in.document("", maxNesting)
-	if err != nil {
-		return err
-	}
-	if in.end() != nil {
-		return problem.Error{Code: problem.InvalidBody,
-			Detail: "The body has more than one JSON document."}
-	}
-	err = c.schema.VisitJSON(document, openapi3.VisitAsRequest())
-	if schemaErr, ok := errors.AsType[*openapi3.SchemaError](err); ok {
-		return problem.OfBody(pointerOf(schemaErr),
-			schemaReason(schemaErr, schemaErr.Schema.Example))
-	}
-	if err != nil {
-		return problem.Error{Code: problem.InvalidBody,
-			Detail: "The body is not what the contract asks for: " + err.Error() + "."}
-	}
-	return nil
-}
-
-// refuseJSON is [problem.OfBody] for what a jsonReader refuses of a body with a schema.
-func refuseJSON(pointer, reason string) error {
-	if pointer == "" {
-		return problem.Error{Code: problem.InvalidBody,
-			Detail: "The body is not JSON: " + reason + "."}
-	}
-	return problem.OfBody(pointer, reason)
-}
-
-// pointerOf returns the JSON pointer (RFC 6901) to what a schema refuses. kin-openapi names an
-// unknown property only in the text of its error.
-func pointerOf(e *openapi3.SchemaError) string {
-	tokens := e.JSONPointer()
-	var unknown string
-	n, err := fmt.Sscanf(e.Reason, "property %q is unsupported", &unknown)
-	if n == 1 && err == nil {
-		tokens = append(slices.Clone(tokens), unknown)
-	}
-	pointer := ""
-	for _, token := range tokens {
-		pointer += "/" + pointerEscapes.Replace(token)
-	}
-	return pointer
-}
-
-// schemaReason says what a schema refuses, in words for people. kin-openapi shows the regular
-// expression of a pattern, where an example helps more, and rounds large numbers.
-func schemaReason(e *openapi3.SchemaError, example any) string {
-	switch {
-	case e.SchemaField == "pattern" && example != nil:
-		return fmt.Sprintf(
-			"it does not have the form that the contract asks for, such as %v", example)
-	case e.SchemaField == "maximum" && e.Schema.Max != nil:
-		return "number must be at most " + strconv.FormatFloat(*e.Schema.Max, 'f', -1, 64)
-	}
-	return e.Reason
-}
-
-// reasonOf returns the part of an error of kin-openapi that tells a client what is wrong with a
-// parameter, without the schema.
-func reasonOf(err error, example any) string {
-	if e, ok := errors.AsType[*openapi3.SchemaError](err); ok {
-		return schemaReason(e, example)
-	}
-	if e, ok := errors.AsType[*openapi3filter.ParseError](err); ok {
-		return e.RootCause().Error()
-	}
-	if e, ok := errors.AsType[*openapi3filter.RequestError](err); ok && e.Reason != "" {
-		return e.Reason
-	}
-	return "it does not have the form that the contract asks for"
 }

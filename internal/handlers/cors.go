@@ -26,6 +26,7 @@ func allowOrigins(origins []string, next http.Handler) http.Handler {
 		ExposedHeaders: []string{
 			"ETag", "Location", "Link", "KV-Revision", "KV-Created", "KV-Expires", "KV-TTL",
 			"KV-Operation", "KV-Consistency", "Retry-After", "Preference-Applied",
+			"X-Request-Id",
 		},
 		MaxAge: corsMaxAge,
 	}).Handler(next)

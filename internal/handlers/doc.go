@@ -110,7 +110,7 @@
 //
 //	checkDestination       refuses a page that would run the value
 //	readEntryAndHold       the entry, and room for what the answer takes of it, by these steps:
-//	  readPreconditions      the headers If-Match and If-None-Match
+//	  preconditions          the headers If-Match and If-None-Match
 //	  parseWanted            target (the key is decoded once), readOptions (how fresh), revision
 //	  readAndHold            calls fetchUnlessHad, again if there was no room for the result:
 //	    longPoll               if the client has an entry and wants to wait (see below); else

@@ -72,10 +72,11 @@ func (s *Server) listEntries(x *exchange) error {
 func pageTail(out *listWriter, page *kvclient.EntryPage, next string) string {
 	var tail []byte
 	if out.form.lines {
-		tail = appendEnd(nil, page.Revision, out.count)
+		tail = appendEnd(nil, page.Revision, out.count, page.Hidden)
 	} else {
 		tail = append([]byte(`],"revision":`), page.Revision.String()...)
 		tail = strconv.AppendBool(append(tail, `,"snapshot":`...), page.Snapshot)
+		tail = strconv.AppendInt(append(tail, `,"hidden":`...), int64(page.Hidden), 10)
 	}
 	return string(append(appendNext(tail, next), "}\n"...))
 }
@@ -143,10 +144,16 @@ func selectionOf(query url.Values) (selection kvclient.Selection, err error) {
 // holds no more than what is on its way.
 func exportEntries(x *exchange, l entryListing) error {
 	x.Header()["Kv-Consistency"] = headerConsistency[l.bucket.LeaderConsistency()]
+	hidden := 0
 	export := kvclient.Export{
 		Filters:  l.selection.ScanFilters(),
 		NoValues: l.form == kv.ValueNone,
 		Options:  l.options,
+		Hidden: func(key string) {
+			if strings.HasPrefix(key, l.selection.Prefix) {
+				hidden++
+			}
+		},
 	}
 	out := newList(x, formLines, "")
 	revision, err := l.bucket.Export(x.context(), export, func(e *kv.Entry) error {
@@ -155,14 +162,16 @@ func exportEntries(x *exchange, l entryListing) error {
 		}
 		return out.entry(e, l.bucket.Name(), l.form)
 	})
-	return out.end(err, string(append(appendEnd(nil, revision, out.count), "}\n"...)))
+	end := appendEnd(nil, revision, out.count, hidden)
+	return out.end(err, string(append(end, "}\n"...)))
 }
 
 // appendEnd appends the last line of a complete answer, without its closing brace. A client that
-// has it knows that nothing is missing.
-func appendEnd(dst []byte, revision kv.Revision, count int) []byte {
+// has it knows that nothing is missing but hidden keys, whose names are outside the grammar.
+func appendEnd(dst []byte, revision kv.Revision, count, hidden int) []byte {
 	dst = append(append(dst, `{"end":true,"revision":`...), revision.String()...)
-	return strconv.AppendInt(append(dst, `,"count":`...), int64(count), 10)
+	dst = strconv.AppendInt(append(dst, `,"count":`...), int64(count), 10)
+	return strconv.AppendInt(append(dst, `,"hidden":`...), int64(hidden), 10)
 }
 
 // getEntry answers one entry as JSON, with its value and metadata.

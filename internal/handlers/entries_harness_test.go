@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,19 @@ func linesOf(t testing.TB, a *answer) []map[string]any {
 	t.Helper()
 	a.is(t, 200).has(t, "Content-Type", "application/x-ndjson")
 	return parseLines(t, a.body)
+}
+
+// claimsNothing finds what a problem must not say once something was done or an answer has begun:
+// that nothing was done, and headers that the client does not get.
+var claimsNothing = regexp.MustCompile(`(?i)nothing was|Retry-After`)
+
+// checkMidway checks the words of a problem in an answer that has begun, or that says what was
+// done.
+func checkMidway(t testing.TB, problem map[string]any) {
+	t.Helper()
+	if detail := fmt.Sprint(problem["detail"]); claimsNothing.MatchString(detail) {
+		t.Errorf("in the middle of an answer, or after something was done: %s", detail)
+	}
 }
 
 // parseLines returns the objects of a body in NDJSON, whose last line must be complete.
@@ -29,6 +43,9 @@ func parseLines(t testing.TB, body []byte) []map[string]any {
 		var object map[string]any
 		if err := decoder.Decode(&object); err != nil {
 			t.Fatalf("line %.300q: %v", line, err)
+		}
+		if problem, ok := object["problem"].(map[string]any); ok {
+			checkMidway(t, problem)
 		}
 		found = append(found, object)
 	}

@@ -168,15 +168,15 @@ func TestEntriesOfAnEmptyBucket(t *testing.T) {
 	g := start(t)
 	kv := g.shop(t)
 	g.get(t, "/buckets/shop/entries").is(t, 200).
-		hasBody(t, `{"entries":[],"revision":0,"snapshot":true}`+"\n")
+		hasBody(t, `{"entries":[],"revision":0,"snapshot":true,"hidden":0}`+"\n")
 	g.get(t, "/buckets/shop/entries", asLines).is(t, 200).
-		hasBody(t, `{"end":true,"revision":0,"count":0}`+"\n")
+		hasBody(t, `{"end":true,"revision":0,"count":0,"hidden":0}`+"\n")
 	put(t, kv, "a", "v")
 	if err := g.stream(t, "shop").Purge(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	g.get(t, "/buckets/shop/entries?key=a").is(t, 200).
-		hasBody(t, `{"entries":[],"revision":1,"snapshot":true}`+"\n")
+		hasBody(t, `{"entries":[],"revision":1,"snapshot":true,"hidden":0}`+"\n")
 }
 
 // Up to 1,024 keys are read at one instant, and more are not.

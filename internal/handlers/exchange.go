@@ -41,7 +41,7 @@ import (
 type exchange struct {
 	// ResponseWriter is net/http's own.
 	http.ResponseWriter
-	// id is the request's id, which the access log and problem documents name.
+	// id is the request's id, which X-Request-Id, the access log and problem documents name.
 	id string
 	// isHead reports whether the method is HEAD, so that no body is sent.
 	isHead bool
@@ -62,6 +62,8 @@ type exchange struct {
 	request *http.Request
 	// answerLimits are the limits of all answers, for delivery.
 	answerLimits *answerLimits
+	// logged is what the access log names of the target.
+	logged loggedNames
 	// logger takes the causes of failures.
 	logger *zerolog.Logger
 	// basePath is the prefix below which everything is mounted; see [Options].
@@ -134,9 +136,14 @@ func (x *exchange) Write(p []byte) (int, error) {
 // begin returns an exchange for a request whose headers have come, and tells its connection so.
 func (s *Server) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x := exchanges.Get().(*exchange)
+	id := sentRequestID(r.Header)
+	if id == "" {
+		id = s.ids.next()
+	}
+	w.Header()[headerRequestID] = []string{id}
 	*x = exchange{
 		ResponseWriter:   w,
-		id:               s.ids.next(),
+		id:               id,
 		isHead:           r.Method == http.MethodHead,
 		start:            time.Now(),
 		route:            s.unrouted,
@@ -146,6 +153,9 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request) *exchange {
 		basePath:         s.options.BasePath,
 		memoryForBuckets: s.options.MemoryForBuckets,
 		unread:           r.ContentLength != 0,
+	}
+	if s.options.LogKeys {
+		x.logged = namesOf(r.URL, s.options.BasePath)
 	}
 	if c := connectionOf(r); c != nil && c.stepped != nil {
 		c.stepped.HeadDone()

@@ -76,9 +76,7 @@ func Routes() []string {
 
 // ParseTags parses a list of entity tags. reason says what is wrong with it; it is empty if nothing
 // is.
-func ParseTags(value string, strict bool) (c kv.Condition, reason string) {
-	return parseTags(value, strict)
-}
+func ParseTags(value string) (c kv.Condition, reason string) { return parseTags(value) }
 
 // ETag formats a position as an entity tag.
 func ETag(p kv.Position) string { return p.ETag() }

@@ -136,13 +136,12 @@ func importOptions(query url.Values) (options kvclient.ImportOptions, err error)
 
 // cutProblem returns the problem of an import whose next line could not be read.
 func cutProblem(err error) error {
-	err = bodyError(err, " What is acknowledged is stored.")
+	err = bodyError(err, "")
 	if code := problemOf(err).Code; code == problem.RequestTimeout || code == problem.InvalidBody {
 		return err
 	}
 	return problem.Error{Code: problem.Busy, Members: problem.Members{"bound": "body-memory"},
-		Detail: "The gateway has no memory for a line of that size at the moment. " +
-			"What is acknowledged is stored. Send the rest again."}
+		Detail: "The gateway has no memory for a line of that size at the moment."}
 }
 
 // feed reads lines and gives them to the import, until there are no more or an error concerns all
@@ -263,6 +262,8 @@ func (run *importRun) finish(err error) {
 	}
 	if err != nil {
 		_ = run.report.progressed(run.settled)
+		err = run.report.x.afterPart(err, nil, "The import ended early. What is acknowledged is "+
+			"stored; go on after the line that the last `progress` names.")
 	}
 	// If this fails, the client is gone, and there is nobody to tell.
 	_ = run.report.line(func(dst []byte) []byte {

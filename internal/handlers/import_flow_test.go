@@ -319,6 +319,9 @@ func TestImportCutByNATSContinues(t *testing.T) {
 	}
 	g.restartNATS(t)
 	eventually(t, "the bucket is back", func() bool { return g.get(t, "/buckets/b").status == 200 })
+	if detail := fmt.Sprint(problem["detail"]); !strings.Contains(detail, "`progress`") {
+		t.Errorf("the detail does not say where to go on: %s", detail)
+	}
 	acknowledged := i.progress[len(i.progress)-1]
 	for line := range i.failed {
 		if line <= acknowledged {
@@ -366,6 +369,7 @@ func TestImportEndsWithItsBucket(t *testing.T) {
 			if code != "bucket-not-found" && code != "epoch-changed" && code != "outcome-unknown" {
 				t.Errorf("the last line is %v", i.last)
 			}
+			says(t, problem, "What is acknowledged is stored")
 		})
 	}
 }
@@ -388,4 +392,5 @@ func TestShutdownEndsImports(t *testing.T) {
 	if codeOf(problem) != "shutting-down" || asUint(t, i.last["stored"]) != 1 {
 		t.Errorf("the last line is %v", i.last)
 	}
+	says(t, problem, "What is acknowledged is stored", "The gateway is about to stop.")
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
@@ -17,7 +16,8 @@ import (
 // importMembers are the members that an entry can have, and the last line of an export.
 var importMembers = []string{
 	"bucket", "key", "revision", "epoch", "operation", "created", "expires", "size", "content_type",
-	"content_encoding", "transaction", "value", "text", "base64", "end", "count", "next", "problem",
+	"content_encoding", "transaction", "value", "text", "base64", "end", "count", "hidden", "next",
+	"problem",
 }
 
 // An importLine is what one line of an import says.
@@ -57,8 +57,8 @@ func refuseLine(pointer, reason string) error {
 // line.
 func parseImportLine(line []byte) (importLine, error) {
 	var l importLine
-	if !utf8.Valid(line) {
-		return l, lineProblem("", "the line is not UTF-8")
+	if fault := kv.EncodingFault(line); fault != "" {
+		return l, lineProblem("", "the line is not JSON: "+fault)
 	}
 	in := &jsonReader{text: line, refuse: refuseLine}
 	err := in.object("", func(name, pointer string) error {
@@ -111,7 +111,8 @@ func (l *importLine) count(names ...string) (n int) {
 func (l *importLine) member(name, pointer string, value []byte) (err error) {
 	i := slices.Index(importMembers, name)
 	if i < 0 {
-		return lineProblem(pointer, "an entry does not have such a member")
+		return lineProblem(pointer, "an entry does not have such a member"+
+			didYouMean(name, importMembers))
 	}
 	l.seen |= 1 << i
 	var text []byte
@@ -137,6 +138,13 @@ func (l *importLine) member(name, pointer string, value []byte) (err error) {
 				"it is not a time such as 2026-11-22T18:03:11.482915023Z")
 		}
 	case "content_type":
+		if isMediaRange(string(text)) {
+			return lineProblem(pointer,
+				"it is a media range, and must be one media type, such as image/png")
+		}
+		if isMultipart(string(text)) {
+			return lineProblem(pointer, reasonMultipart)
+		}
 		l.entry.ContentType, err = storedText(pointer, text)
 		return err
 	case "content_encoding":

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+
+	"kvgateway/internal/kv"
 )
 
 // A lineReader reads lines, one at a time. It begins with a small buffer, since nothing bounds how
@@ -73,19 +75,26 @@ func (l *lineReader) next() (text []byte, tooLong bool, err error) {
 			l.forget()
 			tooLong = true
 		case whole && len(l.buffer) == 0:
-			return bytes.TrimSpace(part), false, nil
+			return trimLine(part), false, nil
 		default:
 			if err := l.keep(part); err != nil {
 				return nil, false, err
 			}
 		}
 		if whole || err == io.EOF && tooLong {
-			return bytes.TrimSpace(l.buffer), tooLong, nil
+			return trimLine(l.buffer), tooLong, nil
 		}
 		if err != bufio.ErrBufferFull {
 			return nil, false, err
 		}
 	}
+}
+
+// trimLine returns a line without JSON's white space around it, and without the byte order mark
+// that some editors and shells put at the beginning of a file. It can be in the middle of a body
+// that was put together from files.
+func trimLine(text []byte) []byte {
+	return kv.TrimJSON(bytes.TrimPrefix(text, []byte(kv.ByteOrderMark)))
 }
 
 // forget empties the buffer of a line, and gives a large one back.

@@ -24,7 +24,7 @@ func TestImportStoresEveryFormOfValue(t *testing.T) {
 {"key":"empty","text":""}
 `+`{"bucket":"other","key":"whole","revision":9,"epoch":"k3f9x","operation":"put",`+
 		`"created":"2020-01-01T00:00:00Z","size":99,"value":null}`+`
-{"end":true,"revision":7,"count":7,"next":"x"}
+{"end":true,"revision":7,"count":7,"hidden":1,"next":"x"}
 {"key":"last\u002eone","text":"without an end"}`)
 	i.wantDone(t, 7, 0)
 	for key, value := range map[string]string{
@@ -41,6 +41,78 @@ func TestImportStoresEveryFormOfValue(t *testing.T) {
 	g.get(t, "/buckets/shop/keys/bytes").is(t, 200).has(t, "Content-Encoding", "x-mine").
 		has(t, "Content-Type", "application/octet-stream")
 	g.get(t, "/buckets/shop/keys/a%2F.b").is(t, 200).has(t, "Content-Type", "application/json")
+}
+
+// Editors and shells put a byte order mark at the beginning of a file, which lands in the middle
+// when files are put together.
+func TestImportSkipsByteOrderMarks(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.shop(t)
+	const mark = "\ufeff"
+	g.load(t, "/buckets/shop/entries", mark+`{"key":"a","text":"1"}`+"\n"+
+		mark+`{"key":"b","text":"`+mark+`2"}`+"\r\n"+mark+"\n"+mark).wantDone(t, 2, 0)
+	wantNative(t, kv, "a", "1")
+	wantNative(t, kv, "b", mark+"2")
+	g.load(t, "/buckets/shop/entries", mark).wantDone(t, 0, 0)
+	i := g.load(t, "/buckets/shop/entries", "\xff\xfe{\x00\"\x00k\x00")
+	i.wantFailed(t, map[int]string{1: "invalid-body"})
+	if !strings.Contains(fmt.Sprint(i.lines), "UTF-16") {
+		t.Errorf("the report does not name the encoding: %v", i.lines)
+	}
+}
+
+// A line of nothing but JSON's white space is empty. Other white space is no JSON, so such a line
+// is reported: it may stand for an entry that was lost.
+func TestImportTakesNoOtherWhiteSpaceThanJSON(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.shop(t)
+	others := []string{"\u2028", "\u2029", "\u0085", "\u00a0", "\v", "\f", "\u3000"}
+	body, want := " \t\r\n", make(map[int]string)
+	for i, space := range others {
+		body += space + "\n" + space + `{"key":"a","text":"v"}` + "\n"
+		want[2*i+2], want[2*i+3] = "invalid-body", "invalid-body"
+	}
+	i := g.load(t, "/buckets/shop/entries", body+"\t{\"key\":\"b\",\"text\":\"v\"} \r\n")
+	i.wantFailed(t, want)
+	i.wantDone(t, 1, 2*len(others))
+	wantNative(t, kv, "b", "v")
+	for _, space := range others {
+		g.do(t, "PUT", "/buckets/new", space, jsonType).problem(t, 400, "invalid-body")
+	}
+}
+
+// JSON with a byte order mark is refused by all other requests, which name the mark, since nobody
+// sees it.
+func TestByteOrderMarkIsNamed(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.shop(t)
+	put(t, kv, "json", `{"n":1}`)
+	put(t, kv, "marked", "\ufeff{}")
+	for _, tc := range []struct{ method, path, contentType, body string }{
+		{"PUT", "/buckets/new", jsonType, `{}`},
+		{"PATCH", "/buckets/shop", jsonType, `{"history":1}`},
+		{"POST", "/buckets/shop/transactions", jsonType, `{"operations":[]}`},
+		{"PATCH", "/buckets/shop/keys/json", mergeType, `{"n":2}`},
+		{"PATCH", "/buckets/shop/keys/json", jsonPatchType, `[]`},
+	} {
+		for mark, name := range map[string]string{
+			"\ufeff": "byte order mark", "\xff\xfe": "UTF-16", "\xfe\xff": "UTF-16",
+		} {
+			document := g.do(t, tc.method, tc.path, mark+tc.body, tc.contentType).
+				problem(t, 400, "invalid-body")
+			if !strings.Contains(fmt.Sprint(document["detail"]), name) {
+				t.Errorf("%s %s: %v", tc.method, tc.path, document["detail"])
+			}
+		}
+	}
+	document := g.do(t, "PATCH", "/buckets/shop/keys/marked", "{}", mergeType).
+		problem(t, 409, "not-json")
+	if !strings.Contains(fmt.Sprint(document["detail"]), "byte order mark") {
+		t.Errorf("of a stored value: %v", document["detail"])
+	}
 }
 
 // A bad line is refused alone and reported by its number. The lines around it are stored.
@@ -82,6 +154,9 @@ func TestImportRefusesBadLinesOneByOne(t *testing.T) {
 			`{"key":"x","text":"\ufffd\uD83D\u0041"}`,
 			`{"key":"x","text":"\x"}`,
 			"{\"key\":\"x\",\"text\":\"\xff\"}", // not UTF-8
+			`{"key":"x","text":"v","content_type":"*/*"}`,
+			`{"key":"x","text":"v","content_type":"text/*; charset=utf-8"}`,
+			`{"key":"x","text":"v","content_type":"application/*+json"}`,
 			"{\"key\":\"x\",\"text\":\"\t\"}",
 			`{"key":"x","base64":"/w"}`,
 			`{"key":"x","base64":"_w=="}`,

@@ -32,6 +32,7 @@ type keyPage struct {
 	Keys     []string    `json:"keys"`
 	Prefixes []string    `json:"prefixes,omitempty"`
 	Revision kv.Revision `json:"revision"`
+	Hidden   int         `json:"hidden"`
 	Next     string      `json:"next,omitempty"`
 
 	// names has keys and prefixes in their common order.
@@ -72,7 +73,8 @@ func (s *Server) listKeys(x *exchange) error {
 		return err
 	}
 	if listing.page.limit == 0 {
-		return sendNames(x, mediaType, listing.names(found))
+		end := keyPage{Revision: found.Revision, Hidden: found.HiddenBelow(listing.prefix)}
+		return sendNames(x, mediaType, listing.names(found), end)
 	}
 	result := listing.pageOf(found, digest)
 	x.delivery().shrink(result.bytes())
@@ -80,7 +82,7 @@ func (s *Server) listKeys(x *exchange) error {
 	if mediaType == "application/json" {
 		return x.respondJSON(http.StatusOK, result)
 	}
-	return sendNames(x, mediaType, slices.Values(result.names))
+	return sendNames(x, mediaType, slices.Values(result.names), result)
 }
 
 // bytes returns about how many bytes the page and its JSON take.
@@ -159,7 +161,9 @@ func (l keyListing) names(found kvclient.KeyListing) iter.Seq[listedName] {
 
 // pageOf cuts the page out of what was found.
 func (l keyListing) pageOf(found kvclient.KeyListing, digest uint64) keyPage {
-	result := keyPage{Keys: []string{}, Revision: found.Revision}
+	result := keyPage{
+		Keys: []string{}, Revision: found.Revision, Hidden: found.HiddenBelow(l.prefix),
+	}
 	for n := range l.names(found) {
 		// The text of a name is a part of a large block, which the page must not keep.
 		n.name = strings.Clone(n.name)
@@ -194,8 +198,9 @@ func (l keyListing) fold(key string) (n listedName, listed bool) {
 	return n, n.name > l.page.after
 }
 
-// sendNames sends a line for each name.
-func sendNames(x *exchange, mediaType string, names iter.Seq[listedName]) error {
+// sendNames sends a line for each name, and behind lines of JSON the one that says that they are
+// complete. Of the page it takes what that line says.
+func sendNames(x *exchange, mediaType string, names iter.Seq[listedName], page keyPage) error {
 	form := formLines
 	if mediaType == "text/plain" {
 		form = formText
@@ -206,5 +211,9 @@ func sendNames(x *exchange, mediaType string, names iter.Seq[listedName]) error 
 			return list.end(err, "")
 		}
 	}
-	return list.end(nil, "")
+	if !form.problems {
+		return list.end(nil, "")
+	}
+	end := appendEnd(nil, page.Revision, list.count, page.Hidden)
+	return list.end(nil, string(append(appendNext(end, page.Next), "}\n"...)))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -18,6 +19,7 @@ import (
 type deletedKeys struct {
 	Deleted int      `json:"deleted"`
 	Skipped []string `json:"skipped"`
+	Hidden  int      `json:"hidden"`
 	DryRun  bool     `json:"dry_run,omitempty"`
 }
 
@@ -61,7 +63,9 @@ func (s *Server) deleteKeys(x *exchange) error {
 	if err != nil {
 		return x.partlyDeleted(&done, err)
 	}
-	return x.respondJSON(http.StatusOK, deletedKeys{done.Deleted, done.Skipped, deletion.DryRun})
+	return x.respondJSON(http.StatusOK, deletedKeys{
+		done.Deleted, done.Skipped, done.Hidden, deletion.DryRun,
+	})
 }
 
 // answerTime is how long a client may take for the answer to a deletion.
@@ -99,23 +103,41 @@ func (s *Server) deleteAtLength(
 	return err
 }
 
-// partlyDeleted returns an error that says what was done before a deletion failed. If nothing was
-// done, the error stays as it is. The names that were skipped are left out if there is no room to
-// hold them until the problem is sent.
+// partlyDeleted returns the error of a deletion that failed, with what was done before. If nothing
+// was done, the error stays as it is. The names that were skipped are left out if there is no room
+// to hold them until the problem is sent.
 func (x *exchange) partlyDeleted(done *kvclient.DeletedKeys, err error) error {
-	if !errors.Is(err, kv.ErrOutcomeUnknown) {
+	if done.Deleted == 0 && done.Unknown == 0 && !errors.Is(err, kv.ErrOutcomeUnknown) {
 		return err
 	}
 	members := problem.Members{"deleted": done.Deleted, "unknown": done.Unknown}
 	if size := done.Bytes(); size <= freeAnswer || x.delivery().try(size) {
 		members["skipped"] = done.Skipped
 	}
-	return partialError{problem.Error{
-		Code:    problem.OutcomeUnknown,
-		Members: members,
-		Detail: "Not all keys were deleted. `deleted` says how many were, and `unknown` for how " +
-			"many it is not known. Send the request again.",
-	}, err}
+	if done.Unknown > 0 {
+		err = fmt.Errorf("%w: %w", kv.ErrOutcomeUnknown, err)
+	}
+	return x.afterPart(err, members, "Not all keys were deleted. `deleted` says how many were, "+
+		"and `unknown` for how many it is not known.")
+}
+
+// afterPart returns the error of a request that has done a part of its work, which done and the
+// members say. If the outcome of some of it is unknown, so is that of the request; no refusal that
+// came as well may hide that. Otherwise the problem is that of the refusal, without its words that
+// nothing was done: what is not counted was not done.
+func (x *exchange) afterPart(err error, members problem.Members, done string) error {
+	p := x.explained(problemOf(err), err).Underway(againSoon)
+	if errors.Is(err, kv.ErrOutcomeUnknown) {
+		p = problem.Error{Code: problem.OutcomeUnknown, Detail: done + " Send the request again."}
+	} else {
+		p.Detail = done + " The rest was not done: " + p.Detail
+	}
+	p.Members = maps.Clone(p.Members)
+	if p.Members == nil {
+		p.Members = make(problem.Members)
+	}
+	maps.Copy(p.Members, members)
+	return partialError{p, err}
 }
 
 // A partialError is a problem together with the error that caused it, which the log gets.

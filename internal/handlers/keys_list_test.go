@@ -103,8 +103,17 @@ func (g *gateway) listedLines(t testing.TB, target string) []string {
 	t.Helper()
 	a := g.get(t, target, asLines).is(t, 200).has(t, "Content-Type", "application/x-ndjson")
 	var found []string
+	ended := false
 	for line := range strings.Lines(string(a.body)) {
-		var item struct{ Key, Prefix *string }
+		var item struct {
+			Key, Prefix *string
+			End         bool
+			Count       int
+		}
+		if json.Unmarshal([]byte(line), &item) == nil && item.End && item.Count == len(found) {
+			ended = true
+			continue
+		}
 		if err := json.Unmarshal([]byte(line), &item); err != nil ||
 			!strings.HasSuffix(line, "\n") || (item.Key == nil) == (item.Prefix == nil) {
 			t.Fatalf("%s: line %q: %v", a.request, line, err)
@@ -114,6 +123,9 @@ func (g *gateway) listedLines(t testing.TB, target string) []string {
 		} else {
 			found = append(found, "+"+*item.Prefix)
 		}
+	}
+	if !ended {
+		t.Errorf("%s: the last line is missing: %.300s", a.request, a.body)
 	}
 	return found
 }
@@ -128,7 +140,8 @@ func TestKeyListOfAnEmptyBucketIsEmpty(t *testing.T) {
 		t.Errorf("%v", list)
 	}
 	g.get(t, "/buckets/shop/keys", "Accept: text/plain").is(t, 200).hasBody(t, "")
-	g.get(t, "/buckets/shop/keys", asLines).is(t, 200).hasBody(t, "")
+	g.get(t, "/buckets/shop/keys", asLines).is(t, 200).
+		hasBody(t, `{"end":true,"revision":0,"count":0,"hidden":0}`+"\n")
 	g.get(t, "/buckets/shop/keys?delimiter=.").is(t, 200)
 }
 
@@ -205,14 +218,14 @@ func TestKeyPagesJoinToTheWholeList(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("with a filter and a prefix: %d keys, want %d", len(got), len(want))
 	}
-	for _, accept := range []string{"application/x-ndjson", "text/plain"} {
+	for accept, ends := range map[string]int{"application/x-ndjson": 1, "text/plain": 0} {
 		if a := g.get(t, "/buckets/shop/keys", "Accept: "+accept).is(t, 200).
-			has(t, "Link", ""); strings.Count(string(a.body), "\n") != 300 {
+			has(t, "Link", ""); strings.Count(string(a.body), "\n") != 300+ends {
 			t.Errorf("%s: %d lines, want all", accept, strings.Count(string(a.body), "\n"))
 		}
 		// The parameters limit and cursor hold for lines, too, and Link leads to the next page.
 		a := g.get(t, "/buckets/shop/keys?limit=10", "Accept: "+accept).is(t, 200)
-		if strings.Count(string(a.body), "\n") != 10 ||
+		if strings.Count(string(a.body), "\n") != 10+ends ||
 			!strings.Contains(a.header.Get("Link"), "cursor=") {
 			t.Errorf("%s: %d lines, Link %q",
 				accept, strings.Count(string(a.body), "\n"), a.header.Get("Link"))

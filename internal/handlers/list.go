@@ -181,10 +181,13 @@ func (l *listWriter) isGone(err error) bool {
 	return errors.Is(err, errClientGone) || l.x.context().Err() != nil
 }
 
-// appendProblem appends a problem as a member of a line, and logs the error if the client did not
-// cause it.
+// againSoon is the advice to try again where an answer has no Retry-After.
+const againSoon = " Try again in a moment."
+
+// appendProblem appends a problem as a member of a line, in words for an answer that has begun, and
+// logs the error if the client did not cause it.
 func (x *exchange) appendProblem(dst []byte, err error) []byte {
-	p := x.explained(problemOf(err), err)
+	p := x.explained(problemOf(err), err).Underway(againSoon)
 	x.logFailure(p, err)
 	return append(append(dst, `"problem":`...), x.problemDocument(p)...)
 }

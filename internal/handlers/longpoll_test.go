@@ -67,6 +67,27 @@ func TestLongPollIsAnsweredByItsChange(t *testing.T) {
 	(<-held).is(t, 404)
 }
 
+// A proxy that encodes answers appends the coding to their tags. A poll with such a tag is held:
+// otherwise it would be answered at once, and so would the next one.
+func TestLongPollHoldsTagsWithACoding(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.shop(t)
+	put(t, kv, "a", "1")
+	tags := map[string]string{"new": "0"}
+	for key, status := range map[string]int{"a": 304, "new": 404} {
+		target := "/buckets/shop/keys/" + key
+		if key == "a" {
+			tags[key] = strings.Trim(g.get(t, target).is(t, 200).header.Get("Etag"), `"`)
+		}
+		for _, coding := range []string{"-gzip", "-br", "--zstd", "-compress"} {
+			tag := `"` + tags[key] + coding + `"`
+			g.get(t, target, "If-None-Match: "+tag, "Prefer: wait=1s").is(t, status).
+				has(t, "Preference-Applied", "wait=1")
+		}
+	}
+}
+
 // Long polls of one key share their reads: the number of reads after a change does not grow with
 // the number of long polls.
 func TestLongPollsOfOneKeyShareTheirReads(t *testing.T) {

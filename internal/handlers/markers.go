@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -53,7 +54,8 @@ func (s *Server) listMarkers(x *exchange) error {
 		}
 	}
 	x.linkNext(next)
-	return out.end(nil, string(append(appendNext([]byte{']'}, next), "}\n"...)))
+	tail := fmt.Appendf(nil, `],"hidden":%d`, found.Hidden)
+	return out.end(nil, string(append(appendNext(tail, next), "}\n"...)))
 }
 
 // purgeMarkers removes old markers, as the native PurgeDeletes does. It sends NATS a request for
@@ -82,8 +84,14 @@ func (s *Server) purgeMarkers(x *exchange) error {
 		done, err = b.PurgeMarkers(ctx, filters, olderThan)
 		return err
 	})
-	if err != nil {
+	counts := problem.Members{"removed": done.Removed, "kept": done.Kept}
+	switch {
+	case err != nil && done.Removed+done.Kept > 0:
+		return x.afterPart(err, counts, "Not all markers were removed. `removed` says how many "+
+			"were, and of how many more, `kept`, only what was before them.")
+	case err != nil:
 		return err
 	}
-	return x.respondJSON(http.StatusOK, map[string]int{"removed": done.Removed, "kept": done.Kept})
+	counts["hidden"] = done.Hidden
+	return x.respondJSON(http.StatusOK, counts)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -176,4 +177,26 @@ func TestValueStoredOverAMarkerIsNotLost(t *testing.T) {
 	wantNative(t, kv, "a", "new")
 	wantNative(t, kv, "b", "new")
 	g.get(t, "/buckets/shop/keys/a").is(t, 200).hasBody(t, "new")
+}
+
+// A purge of markers that is refused on the way says so, and how far it came.
+func TestPurgeOfMarkersRefusedHalfWayReportsProgress(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.shop(t)
+	for _, key := range []string{"a", "b", "c", "d"} {
+		put(t, kv, key, "v")
+		deleteKey(t, kv, key)
+	}
+	var purges atomic.Int64
+	g.wire.onSending(func(data []byte) {
+		if bytes.Contains(data, []byte("STREAM.PURGE")) && purges.Add(1) == 3 {
+			g.deleteBucket(t, "shop")
+		}
+	})
+	document := g.do(t, "DELETE", "/buckets/shop/markers?older_than=0s", nil).
+		problem(t, 404, "bucket-not-found")
+	if fmt.Sprint(document["removed"]) != "2" || fmt.Sprint(document["kept"]) != "0" {
+		t.Errorf("%v", document)
+	}
 }

@@ -74,10 +74,20 @@ func (s *Server) readPatch(x *exchange, b *kvclient.Bucket, patch *kvclient.Patc
 	return nil
 }
 
+// meantNames says which name was probably meant by one in a patch; "" if none is near.
+func meantNames(e *jsonpatch.FormatError) string {
+	for _, given := range e.Given {
+		if near := nearest(given, e.Known); near != "" {
+			return fmt.Sprintf("; it has %.64q (did you mean %s?)", given, near)
+		}
+	}
+	return ""
+}
+
 // patchProblem returns the problem for an error of package jsonpatch.
 func patchProblem(err error) (problem.Error, bool) {
 	if e, ok := errors.AsType[*jsonpatch.FormatError](err); ok {
-		return problem.OfBody(e.Pointer, strings.TrimSuffix(e.Reason, ".")), true
+		return problem.OfBody(e.Pointer, strings.TrimSuffix(e.Reason, ".")+meantNames(e)), true
 	}
 	if e, ok := errors.AsType[*jsonpatch.DocumentError](err); ok {
 		return problem.Error{Code: problem.NotJSON,

@@ -26,10 +26,11 @@ func preference(h http.Header, name string) (value string, ok bool) {
 const maxWait = 60 * time.Second
 
 // preferredWait reads how long the client prefers to wait (Prefer: wait=seconds, RFC 7240 §4.3), at
-// most maxWait. It says in the answer how long the wait is.
+// most maxWait. It says in the answer how long the wait is. "10s" is understood as 10, since
+// durations are written so everywhere else.
 func (x *exchange) preferredWait() (wait time.Duration, ok bool) {
 	value, ok := preference(x.request.Header, "wait")
-	if !ok || value == "" || !isDigits(value) {
+	if value = strings.TrimSuffix(value, "s"); !ok || value == "" || !isDigits(value) {
 		return 0, false
 	}
 	wait = time.Duration(min(clampedInt(value), int(maxWait/time.Second))) * time.Second

@@ -74,7 +74,7 @@ func (x *exchange) recovered(failure any) (cut bool) {
 	return false
 }
 
-// problemDocument returns a problem as JSON (RFC 9457).
+// problemDocument returns a problem as JSON (RFC 9457), without a line feed.
 func (x *exchange) problemDocument(p problem.Error) []byte {
 	document, err := p.Document(x.basePath, x.id)
 	if err != nil {
@@ -86,7 +86,7 @@ func (x *exchange) problemDocument(p problem.Error) []byte {
 // writeProblem sends a problem, with the headers that its kind and the problem itself ask for.
 func (x *exchange) writeProblem(p problem.Error) {
 	x.releaseBody()
-	body, kind, h := x.problemDocument(p), p.Kind(), x.Header()
+	body, kind, h := append(x.problemDocument(p), '\n'), p.Kind(), x.Header()
 	for _, header := range []http.Header{p.Header, kind.Header} {
 		for name, values := range header {
 			h[name] = values
@@ -108,18 +108,19 @@ func (x *exchange) writeProblem(p problem.Error) {
 
 // ConnectionRefusal returns the answer, as it is sent over HTTP/1.1, to a connection for which
 // there is no place. It is the problem that a request would get. The listener sends it before any
-// request is read, so that it needs no [Server].
+// request is read, so that it needs no [Server], and all of them have the same request id.
 func ConnectionRefusal(basePath string) []byte {
 	p := problem.OfBound("connections")
 	p.Detail = "The gateway has as many connections as it can have open, or your address has " +
 		"as many as it may have. Nothing was done. Try again after Retry-After, or use a " +
 		"connection that is open."
-	body, err := p.Document(basePath, "")
+	body, err := p.Document(basePath, unreadRequest)
 	if err != nil {
 		panic(err) // it cannot fail
 	}
+	body = append(body, '\n')
 	kind := p.Kind()
-	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n"+
+	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n"+headerRequestID+": "+unreadRequest+"\r\n"+
 		"Content-Type: application/problem+json\r\nContent-Length: %d\r\n"+
 		"Retry-After: %s\r\nCache-Control: no-store\r\n"+
 		"X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n%s",

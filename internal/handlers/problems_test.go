@@ -37,7 +37,7 @@ func TestProblemTypeLeadsToItsPage(t *testing.T) {
 		path := "/problems/" + code
 		page := g.get(t, path).is(t, 200).has(t, "Content-Type", "application/json").object(t)
 		if page["code"] != code || fmt.Sprint(page["status"]) != fmt.Sprint(status) ||
-			page["title"] == "" || page["meaning"] == "" || page["mend"] == "" {
+			page["title"] == "" || page["meaning"] == "" || page["fix"] == "" {
 			t.Errorf("%s: %v", path, page)
 		}
 		title := page["title"].(string)
@@ -53,8 +53,8 @@ func TestProblemTypeLeadsToItsPage(t *testing.T) {
 				t.Errorf("%s: the page lacks %q", path, part)
 			}
 		}
-		if html.header.Get("Content-Security-Policy") == "" ||
-			html.header.Get("X-Content-Type-Options") != "nosniff" {
+		wantStyleAllowed(t, html)
+		if html.header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: the page may do too much: %v", path, html.header)
 		}
 		g.get(t, path, "Accept: image/png").problem(t, 406, "not-acceptable")
@@ -64,6 +64,28 @@ func TestProblemTypeLeadsToItsPage(t *testing.T) {
 		"/problems/Key-Not-Found",
 	} {
 		g.get(t, path).problem(t, 404, "not-found")
+	}
+}
+
+// The explanations of problems name paths that there are, also below a base path.
+func TestProblemPagesNamePathsBelowTheBasePath(t *testing.T) {
+	t.Parallel()
+	g := startBelow(t)
+	links := 0
+	for code := range contractCodes(t) {
+		page := g.get(t, "/problems/"+code).is(t, 200).object(t)
+		html := g.get(t, "/problems/"+code, "Accept: text/html").is(t, 200)
+		for _, text := range []string{
+			page["meaning"].(string), page["fix"].(string), string(html.body),
+		} {
+			checkPaths(text, g.basePath, func(format string, args ...any) {
+				t.Errorf(code+": "+format, args...)
+			})
+			links += strings.Count(text, g.basePath+"/")
+		}
+	}
+	if links < 10 {
+		t.Errorf("the explanations name %d paths", links)
 	}
 }
 
@@ -131,11 +153,19 @@ func TestEveryProblemCanHappen(t *testing.T) {
 	}
 }
 
+// startBelow runs a gateway below a base path, which the paths in the texts of problems must have
+// before them; see checkPaths.
+func startBelow(t testing.TB, configure ...func(*setup)) *gateway {
+	t.Helper()
+	below := func(s *setup) { s.handlers.BasePath = "/kv" }
+	return start(t, append(configure, below)...)
+}
+
 // simple returns a function that sends one request to a new gateway. Its bucket "shop" has the
 // value "a" and the deleted key "gone".
 func simple(method, target string, body any, header ...string) func(*testing.T) *answer {
 	return func(t *testing.T) *answer {
-		g := start(t, func(s *setup) { s.handlers.CheckHost = true })
+		g := startBelow(t, func(s *setup) { s.handlers.CheckHost = true })
 		kv := g.shop(t)
 		put(t, kv, "a", "v")
 		put(t, kv, "gone", "v")
@@ -147,7 +177,7 @@ func simple(method, target string, body any, header ...string) func(*testing.T) 
 // patching returns a function that sends a JSON Patch of the value {"n":1}.
 func patching(patch string) func(*testing.T) *answer {
 	return func(t *testing.T) *answer {
-		g := start(t)
+		g := startBelow(t)
 		put(t, g.shop(t), "a", `{"n":1}`)
 		return g.do(t, "PATCH", "/buckets/shop/keys/a", patch, jsonPatchType)
 	}
@@ -156,7 +186,7 @@ func patching(patch string) func(*testing.T) *answer {
 // transaction returns a function that sends these operations to the ledger of a new gateway.
 func transaction(operations string) func(*testing.T) *answer {
 	return func(t *testing.T) *answer {
-		g := start(t)
+		g := startBelow(t)
 		g.ledger(t)
 		return g.transact(t, operations)
 	}
@@ -171,7 +201,7 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 	"unknown-parameter":   simple("GET", "/buckets/shop/keys?limitt=1", nil),
 	"invalid-header":      simple("PUT", "/buckets/shop/keys/a", "v", "If-Match: x"),
 	"invalid-body":        simple("PUT", "/buckets/new", "{", jsonType),
-	"invalid-config":      simple("PUT", "/buckets/new", `{"ttl":"1ns"}`, jsonType),
+	"invalid-config":      simple("PUT", "/buckets/new", `{"metadata":{"_nats.a":"b"}}`, jsonType),
 	"invalid-cursor":      simple("GET", "/buckets/shop/keys?cursor=x", nil),
 	"cross-site": simple("PUT", "/buckets/shop/keys/a", "v",
 		"Origin: https://example.com"),
@@ -208,24 +238,24 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 	"patch-not-applicable": patching(`[{"op":"remove","path":"/m"}]`),
 	"ttl-not-enabled":      simple("PUT", "/buckets/shop/keys/a?ttl=1m", "v"),
 	"ttl-too-short": func(t *testing.T) *answer {
-		g := start(t)
+		g := startBelow(t)
 		g.expiring(t, 2, time.Minute)
 		return g.do(t, "PUT", "/buckets/shop/keys/a?ttl=59s", "v")
 	},
 	"idempotency-key-reused": func(t *testing.T) *answer {
-		g := start(t)
+		g := startBelow(t)
 		g.shop(t)
 		g.do(t, "PUT", "/buckets/shop/keys/a", "v", "Idempotency-Key: k").is(t, 200)
 		return g.do(t, "PUT", "/buckets/shop/keys/a", "other", "Idempotency-Key: k")
 	},
 	"already-applied": func(t *testing.T) *answer {
-		g := start(t)
+		g := startBelow(t)
 		g.ledger(t)
 		g.transact(t, `{"op":"put","key":"a","text":"v"}`, "Idempotency-Key: once").is(t, 200)
 		return g.transact(t, `{"op":"put","key":"a","text":"v"}`, "Idempotency-Key: once")
 	},
 	"bad-bucket": func(t *testing.T) *answer {
-		g := start(t)
+		g := startBelow(t)
 		if _, err := g.js.CreateStream(t.Context(), jetstream.StreamConfig{
 			Name: "KV_odd", Subjects: []string{"odd"},
 		}); err != nil {
@@ -233,28 +263,35 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 		}
 		return g.get(t, "/buckets/odd")
 	},
+	"outside-mirror": func(t *testing.T) *answer {
+		g := startBelow(t)
+		g.shop(t)
+		g.do(t, "PUT", "/buckets/part", `{"mirror":{"name":"shop","filter_subject":"$KV.shop.a"}}`,
+			jsonType).is(t, 201)
+		return g.do(t, "PUT", "/buckets/part/keys/b", "v")
+	},
 	"precondition-required": func(t *testing.T) *answer {
-		g := start(t, func(s *setup) { s.handlers.RequirePreconditions = true })
+		g := startBelow(t, func(s *setup) { s.handlers.RequirePreconditions = true })
 		g.shop(t)
 		return g.do(t, "PUT", "/buckets/shop/keys/a", "v")
 	},
 	"bucket-full": func(t *testing.T) *answer {
-		g := start(t)
+		g := startBelow(t)
 		g.bucket(t, jetstream.KeyValueConfig{Bucket: "small", MaxBytes: 1000})
 		return g.do(t, "PUT", "/buckets/small/keys/a", strings.Repeat("v", 2000))
 	},
 	"revision-not-reached": func(t *testing.T) *answer {
-		g := start(t, func(s *setup) { s.client.RequestTimeout = 100 * time.Millisecond })
+		g := startBelow(t, func(s *setup) { s.client.RequestTimeout = time.Second })
 		put(t, g.shop(t), "a", "v")
 		return g.get(t, "/buckets/shop/keys/a?min_revision=99")
 	},
 	"shutting-down": func(t *testing.T) *answer {
-		g := start(t, func(s *setup) { s.handlers.Draining = func() bool { return true } })
+		g := startBelow(t, func(s *setup) { s.handlers.Draining = func() bool { return true } })
 		return g.get(t, "/readyz")
 	},
 	"busy": func(t *testing.T) *answer {
 		set := bound.NewSet()
-		g := start(t, func(s *setup) { s.handlers.Bounds = set })
+		g := startBelow(t, func(s *setup) { s.handlers.Bounds = set })
 		g.do(t, "PUT", "/buckets/b", `{"allow_atomic":true}`, jsonType).is(t, 201)
 		bodies := set.Find("transaction-bodies")
 		if err := bodies.Take(t.Context(), new(bound.Hold), "", bodies.Limit(), nil); err != nil {
@@ -265,22 +302,23 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 		return g.do(t, "POST", "/buckets/b/transactions", large, jsonType)
 	},
 	"too-many-streams": func(t *testing.T) *answer {
-		g := start(t, func(s *setup) { s.handlers.MaxStreams = 1 })
+		g := startBelow(t, func(s *setup) { s.handlers.MaxStreams = 1 })
 		g.shop(t)
 		g.watch(t, "/buckets/shop/watch").until("sync")
 		return g.get(t, "/buckets/shop/watch", asLines)
 	},
 	"request-timeout": func(t *testing.T) *answer {
-		g := start(t, func(s *setup) { s.handlers.Bodies.Grace = 100 * time.Millisecond })
+		g := startBelow(t, func(s *setup) { s.handlers.Bodies.Grace = 100 * time.Millisecond })
 		g.shop(t)
 		s := g.session(t)
 		defer s.conn.Close()
 		begin(t, s.conn,
-			"PUT /buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc")
-		return s.answer(t, "PUT", "/buckets/shop/keys/a", nil)
+			"PUT "+g.basePath+"/buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\n"+
+				"Content-Length: 10\r\n\r\nabc")
+		return s.answer(t, "PUT", g.basePath+"/buckets/shop/keys/a", nil)
 	},
 	"upstream-error": func(t *testing.T) *answer {
-		g := start(t)
+		g := startBelow(t)
 		g.shop(t)
 		// Another tool seals the stream. JetStream accepts no more writes, and the gateway has no
 		// problem of its own for that.
@@ -338,6 +376,34 @@ func TestPanicsAreInternalErrors(t *testing.T) {
 	for _, want := range []string{"request panicked", `"status":500`} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %s:\n%s", want, &log)
+		}
+	}
+}
+
+// JSON is for people, too: a problem begins with what they want to know first, and a character that
+// means something in HTML stays as it is.
+func TestProblemsAreReadable(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.shop(t)
+	a := g.get(t, "/buckets/shop/keys?%3Ca%3E%26=1").is(t, 400)
+	text := string(a.body)
+	last := -1
+	for _, member := range []string{"title", "status", "detail", "type", "instance", "parameter"} {
+		at := strings.Index(text, `"`+member+`":`)
+		if at <= last {
+			t.Errorf("%s is not where it should be: %s", member, text)
+		}
+		last = at
+	}
+	if !strings.Contains(text, `"parameter":"<a>&"`) {
+		t.Errorf("escaped as for HTML: %s", text)
+	}
+	g.do(t, "PUT", "/buckets/odd", `{"description":"a > b & c\u2028d"}`, jsonType).is(t, 201)
+	for _, path := range []string{"/buckets/odd", "/buckets"} {
+		if body := string(g.get(t, path).is(t, 200).body); !strings.Contains(body,
+			`"description":"a > b & c\u2028d"`) {
+			t.Errorf("%s: %s", path, body)
 		}
 	}
 }

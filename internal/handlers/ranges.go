@@ -63,11 +63,7 @@ func parseRange(value string, size int) (part byteRange, ok bool, err error) {
 		return byteRange{}, false, nil
 	}
 	if first == "" {
-		suffix := min(clampedInt(last), size)
-		if suffix == 0 {
-			return byteRange{}, false, errUnsatisfiable
-		}
-		return byteRange{size - suffix, size}, true, nil
+		return suffixRange(clampedInt(last), size)
 	}
 	start, end := clampedInt(first), size
 	if last != "" {
@@ -80,6 +76,15 @@ func parseRange(value string, size int) (part byteRange, ok bool, err error) {
 		return byteRange{}, false, errUnsatisfiable
 	}
 	return byteRange{start, end}, true, nil
+}
+
+// suffixRange returns the range of the last length bytes. A suffix of an empty value is all of it
+// (RFC 9110 §14.1.2), which a Content-Range cannot express; so the whole value is sent.
+func suffixRange(length, size int) (part byteRange, ok bool, err error) {
+	if length == 0 {
+		return byteRange{}, false, errUnsatisfiable
+	}
+	return byteRange{max(size-length, 0), size}, size > 0, nil
 }
 
 // isDigits reports whether s has digits only.

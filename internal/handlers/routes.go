@@ -7,8 +7,6 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/go-chi/chi/v5"
-
-	"kvgateway/internal/handlers/problem"
 )
 
 // An endpoint answers a request. If it fails before it has written anything, it returns an error,
@@ -50,14 +48,18 @@ func (s *Server) routes() []route {
 		{"GET", "/buckets/{bucket}/markers", s.listMarkers},
 		{"DELETE", "/buckets/{bucket}/markers", s.purgeMarkers},
 
-		{"GET", "/healthz", getHealth},
-		{"HEAD", "/healthz", getHealth},
+		{"GET", "/", s.getIndex},
+		{"HEAD", "/", s.getIndex},
+		{"GET", "/livez", getLiveness},
+		{"HEAD", "/livez", getLiveness},
+		{"GET", "/healthz", getLiveness},
+		{"HEAD", "/healthz", getLiveness},
 		{"GET", "/readyz", s.getReadiness},
 		{"HEAD", "/readyz", s.getReadiness},
 		{"GET", "/version", s.getVersion},
 		{"GET", "/openapi.yaml", s.getOpenAPIYAML},
 		{"GET", "/openapi.json", s.getOpenAPIJSON},
-		{"GET", "/problems/{code}", getProblem},
+		{"GET", "/problems/{code}", s.getProblem},
 	}
 }
 
@@ -65,9 +67,7 @@ func (s *Server) routes() []route {
 func (s *Server) newRouter(contract *openapi3.T) (chi.Router, error) {
 	router := chi.NewRouter()
 	router.Use(s.routeByEscapedPath)
-	router.NotFound(s.handle("", nil, func(*exchange) error {
-		return problem.New(problem.NotFound)
-	}))
+	router.NotFound(s.handle("", nil, s.notFound))
 	router.MethodNotAllowed(s.handle("", nil, s.methodNotAllowed))
 	for _, route := range s.routes() {
 		item := contract.Paths.Value(route.path)
@@ -94,7 +94,7 @@ func chiPattern(path string) string { return strings.Replace(path, "{key}", "*",
 // comment has the whole life of a request.
 func (s *Server) handle(path string, checks *contractChecks, e endpoint) http.HandlerFunc {
 	observer := s.metrics.route(path)
-	// Requests about the gateway itself, such as /healthz, must be answered under any load.
+	// Requests about the gateway itself, such as /livez, must be answered under any load.
 	needsTurn := strings.HasSuffix(path, "/watch") || strings.HasPrefix(path, "/buckets")
 	return func(w http.ResponseWriter, r *http.Request) {
 		x := w.(*exchange) // ServeHTTP has made it, and the router passes it on.
@@ -135,34 +135,22 @@ func (s *Server) before(x *exchange, needsTurn bool) (err error) {
 	return s.checkRoom(x.contract)
 }
 
+// outsidePath stands for every path that is not below the base path. No route has it.
+const outsidePath = "outside"
+
 // routeByEscapedPath makes chi match the path as it was sent. An encoded slash stays part of its
 // key, nothing is cleaned, redirected or decoded twice. A http.ServeMux would turn `DELETE
 // /buckets/b/keys/..` into a redirect to the bucket.
 func (s *Server) routeByEscapedPath(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path, below := strings.CutPrefix(r.URL.EscapedPath(), s.options.BasePath)
-		if !below || path == "" {
+		switch {
+		case below && path == "":
 			path = "/"
+		case !below || path[0] != '/':
+			path = outsidePath
 		}
 		chi.RouteContext(r.Context()).RoutePath = path
 		next.ServeHTTP(w, r)
 	})
-}
-
-// methodNotAllowed refuses a method that a path does not take, and names in Allow those that it
-// takes (RFC 9110 §15.5.6).
-func (s *Server) methodNotAllowed(x *exchange) error {
-	path := chi.RouteContext(x.context()).RoutePath
-	var allowed []string
-	for _, method := range []string{"GET", "HEAD", "PUT", "PATCH", "POST", "DELETE"} {
-		if s.router.Match(chi.NewRouteContext(), method, path) {
-			allowed = append(allowed, method)
-		}
-	}
-	if len(allowed) == 0 {
-		// The method is unknown to chi, and the path does not exist.
-		return problem.New(problem.NotFound)
-	}
-	x.Header().Set("Allow", strings.Join(allowed, ", "))
-	return problem.New(problem.MethodNotAllowed)
 }

@@ -37,6 +37,8 @@ type Options struct {
 	AllowedHosts []string
 	// AllowOrigins are the exact origins, as browsers send them, whose pages may read and write.
 	AllowOrigins []string
+	// LogKeys makes the access log name the bucket and the key of each request that has them.
+	LogKeys bool
 	// RequirePreconditions makes the gateway refuse a PUT or DELETE of a key without a
 	// precondition.
 	RequirePreconditions bool
@@ -222,6 +224,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := s.admit(x); err != nil {
 		x.fail(err)
+		return
+	}
+	if r.Method == http.MethodOptions && r.RequestURI == "*" {
+		x.answerOptions()
 		return
 	}
 	s.handler.ServeHTTP(x, r)

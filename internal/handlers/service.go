@@ -18,9 +18,9 @@ import (
 // readinessTimeout bounds the wait for JetStream to answer a readiness check.
 const readinessTimeout = 2 * time.Second
 
-// getHealth answers that the process serves requests. It asks nothing else, so that a liveness
+// getLiveness answers that the process serves requests. It asks nothing else, so that a liveness
 // probe does not restart the gateway because NATS is away.
-func getHealth(x *exchange) error {
+func getLiveness(x *exchange) error {
 	return x.respondJSON(http.StatusOK, map[string]string{"status": "ok"})
 }
 
@@ -62,30 +62,27 @@ func (s *Server) getOpenAPIJSON(x *exchange) error {
 }
 
 // getProblem answers what the code of a problem means and how to fix it, as a page or as JSON.
-func getProblem(x *exchange) error {
+func (s *Server) getProblem(x *exchange) error {
 	code, err := url.PathUnescape(chi.URLParam(x.request, "code"))
 	kind := problem.KindOf(code)
 	if err != nil || kind == nil {
-		return problem.New(problem.NotFound)
+		return s.notFound(x)
 	}
 	mediaType, err := negotiate(x.request.Header, "application/json", "text/html")
 	if err != nil {
 		return err
 	}
+	explanation := kind.Below(x.basePath)
 	if mediaType == "application/json" {
-		return x.respondJSON(http.StatusOK, kind)
+		return x.respondJSON(http.StatusOK, explanation)
 	}
-	page, err := kind.Page()
+	page, err := explanation.Page()
 	if err != nil {
 		return fmt.Errorf("problem page: %w", err)
 	}
-	x.Header()["Content-Security-Policy"] = headerPageCSP
-	x.respond(http.StatusOK, []string{"text/html; charset=utf-8"}, page)
+	x.respondPage(page)
 	return nil
 }
-
-// headerPageCSP lets the page of a problem have its own style and nothing else.
-var headerPageCSP = []string{"default-src 'none'; style-src 'unsafe-inline'"}
 
 // checkReady returns why the gateway should get no requests although NATS answers; nil if it should
 // get them.

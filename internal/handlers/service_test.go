@@ -21,13 +21,16 @@ func TestReadinessEndsWithDraining(t *testing.T) {
 	t.Parallel()
 	var draining atomic.Bool
 	g := start(t, func(s *setup) { s.handlers.Draining = draining.Load })
-	g.get(t, "/healthz").is(t, 200).hasBody(t, `{"status":"ok"}`+"\n").
-		has(t, "Cache-Control", "no-store")
+	for _, path := range []string{"/livez", "/healthz"} {
+		g.do(t, "HEAD", path, nil).is(t, 200)
+		g.get(t, path).is(t, 200).hasBody(t, `{"status":"ok"}`+"\n").
+			has(t, "Cache-Control", "no-store")
+	}
 	g.get(t, "/readyz").is(t, 200).hasBody(t, `{"status":"ready"}`+"\n").
 		has(t, "Cache-Control", "no-store")
 	draining.Store(true)
 	g.get(t, "/readyz").is(t, 503)
-	g.get(t, "/healthz").is(t, 200)
+	g.get(t, "/livez").is(t, 200)
 	g.shop(t)
 	// Clients that come in spite of that are still served.
 	g.get(t, "/buckets/shop").is(t, 200)
@@ -42,7 +45,7 @@ func TestSilentServerIsNotReady(t *testing.T) {
 	g.get(t, "/readyz").is(t, 200)
 	g.wire.hold()
 	g.get(t, "/readyz").problem(t, 503, "nats-unavailable")
-	g.get(t, "/healthz").is(t, 200)
+	g.get(t, "/livez").is(t, 200)
 	g.wire.release()
 	eventually(t, "it is ready again", func() bool { return g.get(t, "/readyz").status == 200 })
 }
@@ -91,7 +94,7 @@ func TestFailingStoreIsNotReady(t *testing.T) {
 	if !strings.Contains(g.log.String(), full.Error()) {
 		t.Error("the cause is not in the log")
 	}
-	g.get(t, "/healthz").is(t, 200)
+	g.get(t, "/livez").is(t, 200)
 	failure.Store(nil)
 	g.get(t, "/readyz").is(t, 200)
 }

@@ -4,18 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
+	"slices"
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	"kvgateway/api"
 	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 )
 
 // stores reports whether an operation may find that there is no room in the store. It does if the
-// contract has the answer 507 for it.
-func stores(operation *openapi3.Operation) bool {
-	return operation.Responses.Value(strconv.Itoa(http.StatusInsufficientStorage)) != nil
+// contract has that among its problems.
+func stores(contract *openapi3.T, operation *openapi3.Operation) bool {
+	codes := api.OperationProblemCodes(contract, operation)
+	return slices.Contains(codes, string(problem.StorageExhausted))
 }
 
 // failure returns why the embedded NATS takes no writes. It returns nil if NATS takes them, or is
@@ -60,16 +62,31 @@ func (s *Server) createFailure(err error) error {
 			"start the gateway again."}
 }
 
-// explained returns the problem of an error. If the buckets in the memory of the embedded NATS have
-// used up what they may hold, it says what makes room, which NATS does not know.
+// explained returns the problem of an error with what only the request tells about it. If there is
+// no bucket, it says how to create one, unless the request is a DELETE. If a delete found no room,
+// it says why a delete needs any. If the buckets in the memory of the embedded NATS are full, it
+// says how to make room. NATS' own answer does not say that.
 func (x *exchange) explained(p problem.Error, err error) problem.Error {
-	most := x.memoryForBuckets
+	most, deletes := x.memoryForBuckets, x.request.Method == http.MethodDelete
+	if e, ok := errors.AsType[*kv.BucketNotFoundError](err); ok && !deletes && e.Origin == "" &&
+		p.Code == problem.BucketNotFound {
+		p.Detail += " PUT " + problem.Base + "/buckets/" + e.Bucket.String() + " creates it."
+	}
+	if deletes && errors.Is(err, kv.ErrBucketFull) && !errors.Is(err, kv.ErrTooManyMessages) {
+		const reason = "The bucket has reached its max_bytes. A delete or a purge first stores a " +
+			"marker, and there is no room for one"
+		const advice = "To make room, DELETE the bucket's markers (markers?older_than=0s) if " +
+			"keys were deleted before, or PATCH it with a larger max_bytes, a smaller history " +
+			"or a shorter ttl."
+		p.Detail, p.Midway = reason+"; nothing was done. "+advice, reason+". "+advice
+	}
 	if most > 0 && p.Code == problem.StorageExhausted && errors.Is(err, kv.ErrMemoryExhausted) {
-		p.Detail = fmt.Sprintf("The buckets whose storage is memory may hold %d bytes in all, "+
-			"which are used up, or reserved by the max_bytes of buckets. Nothing was stored. "+
-			"DELETE a bucket whose storage is memory, or PATCH one with a smaller max_bytes or "+
-			"history or a shorter ttl; deleting keys is refused as well. Or start the gateway "+
-			"with a larger --memory-for-buckets.", most)
+		reason := fmt.Sprintf("The buckets whose storage is memory may hold %d bytes in all, "+
+			"which are used up, or reserved by the max_bytes of buckets.", most)
+		const advice = "DELETE a bucket whose storage is memory, or PATCH one with a smaller " +
+			"max_bytes or history or a shorter ttl; deleting keys is refused as well. Or start " +
+			"the gateway with a larger --memory-for-buckets."
+		p.Detail, p.Midway = reason+" Nothing was stored. "+advice, reason+" "+advice
 	}
 	return p
 }

@@ -16,11 +16,11 @@ func TestStreamBeyondTheLimitIsRefused(t *testing.T) {
 	first.until("sync")
 	g.watch(t, "/watch?watch=shop").until("sync")
 	refused := g.watch(t, "/buckets/shop/watch")
-	wait, err := strconv.Atoi(refused.next().retry)
+	p := refused.next()
+	wait, err := strconv.Atoi(p.retry)
 	if refused.status != 200 || err != nil || wait < 10_000 {
 		t.Errorf("status %d, retry %d", refused.status, wait)
 	}
-	p := refused.next()
 	if p.event != "problem" || p.object(t)["type"] != "/problems/too-many-streams" {
 		t.Errorf("got %+v", p)
 	}

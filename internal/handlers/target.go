@@ -14,6 +14,9 @@ import (
 // paths. A key cannot have a tilde.
 const keyInQuery = "~"
 
+// keyParameter names the key in the query.
+const keyParameter = "key"
+
 // reasonPercentEncoding is why a name in the path cannot be read.
 const reasonPercentEncoding = "its percent-encoding is malformed"
 
@@ -46,23 +49,27 @@ func (s *Server) bucketToWrite(x *exchange) (*kvclient.Bucket, error) {
 	return s.client.BucketToWrite(x.context(), name)
 }
 
-// key reads the key from the rest of the path, decoded exactly once, or from the query if the path
-// says so.
+// key reads the key of the request from the rest of the path, decoded exactly once, or from the
+// query if the path says so.
 func (x *exchange) key() (kv.Key, error) {
 	name, err := url.PathUnescape(chi.URLParam(x.request, "*"))
 	if err != nil {
 		return kv.Key{}, &kv.SyntaxError{What: "key", Reason: reasonPercentEncoding}
 	}
 	if name == keyInQuery {
-		if !x.query.Has("key") {
-			return kv.Key{}, problem.OfParameter("key",
+		if !x.query.Has(keyParameter) {
+			return kv.Key{}, problem.OfParameter(keyParameter,
 				"The path ends in ~, so the key must be in the query: ?key=…")
 		}
-		return kv.ParseKey(x.query.Get("key"))
+		return kv.ParseKey(x.query.Get(keyParameter))
 	}
-	if x.query.Has("key") {
-		return kv.Key{}, problem.OfParameter("key",
+	if x.query.Has(keyParameter) {
+		return kv.Key{}, problem.OfParameter(keyParameter,
 			"The key is already in the path. Send ?key= only with a path that ends in ~.")
+	}
+	if name == "" {
+		return kv.Key{}, &kv.SyntaxError{What: "key", Reason: "it is empty (a path " +
+			"without a key, such as that of the list of keys, has no slash at its end)"}
 	}
 	return kv.ParseKey(name)
 }

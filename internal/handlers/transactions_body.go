@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
-	"unicode/utf8"
 
 	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
@@ -19,8 +18,8 @@ const maxMemberName = 64
 // place, a member that is given twice is noticed, and reading ends at the 1,001st operation. Values
 // that are JSON stay parts of the body.
 func parseTransaction(body []byte) (steps []kvclient.Step, err error) {
-	if !utf8.Valid(body) {
-		return nil, problem.OfBody("", "it is not UTF-8")
+	if fault := kv.EncodingFault(body); fault != "" {
+		return nil, problem.OfBody("", fault)
 	}
 	in := &jsonReader{text: body, maxName: maxMemberName,
 		refuse: func(pointer, reason string) error { return problem.OfBody(pointer, reason) }}
@@ -59,7 +58,8 @@ func parseOperation(in *jsonReader, i int) (kvclient.Step, error) {
 	err := in.object(o.pointer, func(name, pointer string) (err error) {
 		field := o.field(name)
 		if field == nil {
-			return problem.OfBody(pointer, "an operation does not have such a member")
+			return problem.OfBody(pointer, "an operation does not have such a member"+
+				didYouMean(name, operationMembers))
 		}
 		if *field, err = in.value(pointer); err == nil && !json.Valid(*field) {
 			err = problem.OfBody(o.wrongPart(pointer, *field), "it is not JSON")

@@ -20,6 +20,11 @@ type operation struct {
 	op, key, value, text, base64, contentType, ifRevision, ifAbsent, ttl json.RawMessage
 }
 
+// operationMembers are the members that an operation can have.
+var operationMembers = []string{
+	"op", "key", "value", "text", "base64", "content_type", "if_revision", "if_absent", "ttl",
+}
+
 // field returns where the value of a member is kept; nil if an operation has no such member.
 func (o *operation) field(name string) *json.RawMessage {
 	switch name {
@@ -61,7 +66,8 @@ func (o *operation) step() (s kvclient.Step, err error) {
 	}
 	kind, ok := stepKinds[op]
 	if !ok {
-		return s, problem.OfBody(o.pointer+"/op", "it must be put, delete, purge or check")
+		return s, problem.OfBody(o.pointer+"/op", "it must be put, delete, purge or check"+
+			didYouMean(op, []string{"put", "delete", "purge", "check"}))
 	}
 	s.Kind = kind
 	name, err := o.string("key", o.key)
@@ -111,7 +117,8 @@ func (o *operation) precondition(kind kvclient.StepKind) (p kv.Precondition, err
 	case absent:
 		p.IfNoneMatch.Any = true
 	case o.ifRevision != nil:
-		revision, err := kv.ParseRevision(string(o.ifRevision))
+		integer, _ := integerOf(string(o.ifRevision))
+		revision, err := kv.ParseRevision(integer)
 		if err != nil {
 			return p, problem.OfBody(o.pointer+"/if_revision",
 				"it must be an integer from 0 to 2^53-1")
@@ -132,13 +139,15 @@ func (o *operation) timeToLive(kind kvclient.StepKind) (time.Duration, error) {
 		return 0, problem.OfBody(o.pointer+"/ttl",
 			"only the value of a put and the marker of a purge can have a time to live")
 	}
-	text, err := o.string("ttl", o.ttl)
-	if err != nil {
-		return 0, err
-	}
+	var text string
+	quoted := json.Unmarshal(o.ttl, &text) == nil
 	ttl, ok := parseTTL(text)
 	if !ok {
-		return 0, problem.OfBody(o.pointer+"/ttl", "it must be "+ttlForm)
+		if !quoted {
+			text = string(o.ttl)
+		}
+		return 0, problem.OfBody(o.pointer+"/ttl",
+			misspeltDuration(ttlRange, text, quoted)+"it must be "+ttlForm)
 	}
 	return ttl, nil
 }
@@ -172,10 +181,13 @@ func (o *operation) content(s *kvclient.Step) (err error) {
 	if err != nil {
 		return err
 	}
+	if isMultipart(contentType) {
+		return problem.OfBody(o.pointer+"/content_type", reasonMultipart)
+	}
 	s.ContentType, err = storedType(contentType)
 	if err != nil || len(contentType) > maxStoredHeaderBytes {
 		return problem.OfBody(o.pointer+"/content_type",
-			"it is not a media type such as text/plain; charset=utf-8")
+			"it is not one media type, such as text/plain; charset=utf-8")
 	}
 	return nil
 }

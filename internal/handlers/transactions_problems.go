@@ -28,7 +28,8 @@ func transactionProblem(err error) (problem.Error, bool) {
 				"patch":  problem.Members{"allow_atomic": true},
 			},
 			Detail: "The bucket does not allow transactions and nothing was stored. " +
-				"To allow them, send PATCH /buckets/" + e.Bucket + ` with {"allow_atomic":true}.`,
+				"To allow them, send PATCH " + problem.Base + "/buckets/" + e.Bucket +
+				` with {"allow_atomic":true}.`,
 		}, true
 	}
 	return problem.Error{}, false

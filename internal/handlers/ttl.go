@@ -21,15 +21,6 @@ func timeToLive(query url.Values) (time.Duration, error) {
 	return ttl, nil
 }
 
-// ttlForm tells clients what parseTTL accepts.
-const ttlForm = "a duration of at least 1s and at most 100 years, such as 90s, 15m or 24h"
-
-// parseTTL reads a time to live, and reports whether it is one.
-func parseTTL(text string) (ttl time.Duration, ok bool) {
-	ttl, err := time.ParseDuration(text)
-	return ttl, err == nil && ttl >= kv.MinTTL && ttl <= kv.MaxTTL
-}
-
 // suggestedMarkerTTL is the limit_marker_ttl that clients are advised to enable times to live with.
 // It is long enough for watchers that were disconnected.
 const suggestedMarkerTTL = time.Hour
@@ -54,8 +45,10 @@ func ttlNotEnabledProblem(e *kv.TTLNotEnabledError) problem.Error {
 	}
 	return problem.Error{
 		Code: problem.TTLNotEnabled,
+		Midway: "The bucket takes no entries with a time to live of their own. Send it the merge " +
+			"patch in `patch` with PATCH, or import with expires=ignore.",
 		Detail: "The bucket takes no entries with a time to live of their own; nothing was done. " +
-			"Enable them with PATCH /buckets/" + e.Bucket +
+			"Enable them with PATCH " + problem.Base + "/buckets/" + e.Bucket +
 			` and the merge patch {"limit_marker_ttl":"` + suggested +
 			`"}, which is how long markers of expired entries stay.` + note,
 		Members: problem.Members{
@@ -72,7 +65,10 @@ func ttlTooShortProblem(e *kv.TTLTooShortError) problem.Error {
 		Detail: "NATS would keep the entry for " + shortest.String() + ", since the bucket has a " +
 			"history and that limit_marker_ttl. Nothing was done. Give at least that, or lower " +
 			"limit_marker_ttl with PATCH."}
+	p.Midway = "NATS would keep the entry for " + shortest.String() + ", since the bucket has a " +
+		"history and that limit_marker_ttl."
 	if e.Remaining {
+		p.Midway = ""
 		p.Detail = "Less is left of the value's time to live than " + shortest.String() +
 			", which is the shortest that can be set here. Nothing was done. Give a ttl."
 	}

@@ -55,7 +55,7 @@ func (s *Server) getValue(x *exchange) error {
 // readEntryAndHold parses which entry the request asks for, reads it with [Server.fetchUnlessHad],
 // and holds what the answer takes: the entry, and so many bytes beside it.
 func (s *Server) readEntryAndHold(x *exchange, beside int64) (e kv.Entry, have bool, err error) {
-	p, err := readPreconditions(x.request.Header)
+	p, err := preconditions(x.request.Header)
 	if err != nil {
 		return e, false, err
 	}
@@ -187,37 +187,40 @@ func readOptions(x *exchange) (options kvclient.ReadOptions, err error) {
 }
 
 // minRevisionForm tells clients what parseMinRevision accepts.
-const minRevisionForm = "a revision or an ETag, such as 1742, 1742-k3f9x or 1742-k3f9x.7c0q."
+const minRevisionForm = "a revision from 0 to 9007199254740991, a position or an ETag, such as " +
+	"1742, 1742-k3f9x.7c0q or \"1742-k3f9x.7c0q\"."
 
 // minRevision reads the position that the answer must not be older than, from the query or from the
 // lines of KV-Min-Revision.
 func minRevision(lines []string, query url.Values) (p kv.Position, err error) {
+	ok := false
 	switch {
 	case len(lines) == 0 && !query.Has("min_revision"):
 		return p, nil
 	case len(lines) == 0:
-		if p, err = parseMinRevision(query.Get("min_revision")); err != nil {
+		if p, ok = parseMinRevision(query.Get("min_revision")); !ok {
 			err = problem.OfParameter("min_revision", "min_revision must be "+minRevisionForm)
 		}
 	case len(lines) > 1 || query.Has("min_revision"):
 		err = problem.OfHeader("KV-Min-Revision", "Give the minimal revision only once.")
 	default:
-		if p, err = parseMinRevision(lines[0]); err != nil {
+		if p, ok = parseMinRevision(lines[0]); !ok {
 			err = problem.OfHeader("KV-Min-Revision", "KV-Min-Revision must be "+minRevisionForm)
 		}
 	}
 	return p, err
 }
 
-// parseMinRevision reads a position as it stands in the id of an event, or in the quotes of an
-// ETag.
-func parseMinRevision(s string) (kv.Position, error) {
-	if tag, quoted := strings.CutPrefix(strings.TrimPrefix(s, "W/"), `"`); quoted {
-		if tag, quoted = strings.CutSuffix(tag, `"`); quoted {
-			return parseTag(tag)
+// parseMinRevision reads a position as it stands in the id of an event, or an ETag as it came: weak
+// or not, with its quotes or without them, and with the content coding that a proxy appended.
+func parseMinRevision(s string) (p kv.Position, ok bool) {
+	tag := strings.TrimPrefix(s, "W/")
+	if unquoted, opened := strings.CutPrefix(tag, `"`); opened {
+		if tag, ok = strings.CutSuffix(unquoted, `"`); !ok {
+			return p, false
 		}
 	}
-	return kv.ParsePosition(s)
+	return parseTag(tag)
 }
 
 // setEntryHeaders sets the headers that every answer has about its entry. The four strings that

@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -99,11 +100,16 @@ func TestMinRevisionReachedIsAnswered(t *testing.T) {
 		want := map[state]int{never: 404, value: 200, deleted: 404, purged: 404}[s]
 		for _, min := range []string{
 			"0", "1", fmt.Sprint(last), "0-" + f.epoch, fmt.Sprintf("%d-%s", last, f.epoch),
+			`"0"`, `"1"`, `W/"1"`, fmt.Sprintf(`"%d-%s"`, last, f.epoch),
+			fmt.Sprintf(`W/"%d-%s-br"`, last, f.epoch),
+			fmt.Sprintf(`"%d-%s--lz4"`, last, f.epoch),
+			fmt.Sprintf(`%d-%s-gzip`, last, f.epoch), `"0-gzip"`,
 		} {
 			for _, place := range []string{"keys/", "entries/"} {
 				path := "/buckets/shop/" + place + p.key
-				f.get(t, path+"?min_revision="+min).is(t, want)
-				f.get(t, path+"?consistency=any&min_revision="+min).is(t, want)
+				query := "min_revision=" + url.QueryEscape(min)
+				f.get(t, path+"?"+query).is(t, want)
+				f.get(t, path+"?consistency=any&"+query).is(t, want)
 				f.get(t, path, "KV-Min-Revision: "+min).is(t, want)
 			}
 		}
@@ -115,11 +121,13 @@ func TestMinRevisionMalformedIsRefused(t *testing.T) {
 	f := newFixture(t)
 	p := f.keyIn(t, value)
 	for _, min := range []string{
-		"", "x", "-1", "1-", "1-K", "1-a-b", `"1`, `1"`, `"1-a.b"`, "1.7c0q", "9007199254740992",
-		"1-abcdefghijklmn", "+1", "1.0",
+		"", "x", "-1", "1-", "1-K", "1-a-", "1-a-b c", `"1`, `1"`, `"1-a.b"`, "1.7c0q",
+		"9007199254740992", "1-abcdefghijklmn", "+1", "1.0",
 	} {
-		f.get(t, p.path()+"?min_revision="+min).problem(t, 400, "invalid-parameter")
-		document := f.get(t, p.path(), "KV-Min-Revision: "+min).problem(t, 400, "invalid-header")
+		f.get(t, p.path()+"?min_revision="+url.QueryEscape(min)).
+			problem(t, 400, "invalid-parameter")
+		document := f.get(t, p.path(), "KV-Min-Revision: "+min).
+			problem(t, 400, "invalid-header")
 		if document["header"] != "KV-Min-Revision" {
 			t.Errorf("header %v", document["header"])
 		}
@@ -181,7 +189,7 @@ func TestMinRevisionIsWaitedFor(t *testing.T) {
 
 func TestMinRevisionNotReachedTimesOut(t *testing.T) {
 	t.Parallel()
-	g := start(t, func(s *setup) { s.client.RequestTimeout = 200 * time.Millisecond })
+	g := start(t, func(s *setup) { s.client.RequestTimeout = 500 * time.Millisecond })
 	last := put(t, g.shop(t), "a", "old")
 	for _, path := range []string{
 		"/buckets/shop/keys/a", "/buckets/shop/entries/a", "/buckets/shop/keys/never",
@@ -190,7 +198,7 @@ func TestMinRevisionNotReachedTimesOut(t *testing.T) {
 			began := time.Now()
 			g.get(t, fmt.Sprintf("%s?min_revision=%d", path, min)).
 				problem(t, 504, "revision-not-reached")
-			if took := time.Since(began); took < 150*time.Millisecond {
+			if took := time.Since(began); took < 450*time.Millisecond {
 				t.Errorf("%s: given up after %s", path, took)
 			}
 		}
@@ -202,7 +210,7 @@ func TestMinRevisionNotReachedTimesOut(t *testing.T) {
 // Prefer: wait gives the time in whole seconds, of which at most 60 are granted.
 func TestMinRevisionWaitsAsLongAsPreferred(t *testing.T) {
 	t.Parallel()
-	g := start(t, func(s *setup) { s.client.RequestTimeout = 100 * time.Millisecond })
+	g := start(t, func(s *setup) { s.client.RequestTimeout = time.Second })
 	kv := g.shop(t)
 	last := put(t, kv, "a", "old")
 	path := fmt.Sprintf("/buckets/shop/keys/a?min_revision=%d", last+1)
@@ -214,12 +222,18 @@ func TestMinRevisionWaitsAsLongAsPreferred(t *testing.T) {
 	case a := <-answered:
 		t.Fatalf("given up after %s, which is before the preferred 30 s: %d %s",
 			time.Since(began), a.status, a.body)
-	case <-time.After(500 * time.Millisecond):
+	case <-time.After(1500 * time.Millisecond):
 	}
 	put(t, kv, "a", "new")
 	(<-answered).is(t, 200).hasBody(t, "new").has(t, "Preference-Applied", "wait=30")
 
 	g.get(t, path, "Prefer: wait=600").is(t, 200).has(t, "Preference-Applied", "wait=60")
+	g.get(t, path, "Prefer: wait=10s").is(t, 200).has(t, "Preference-Applied", "wait=10")
+	g.get(t, path, `Prefer: return=minimal, wait="600s"`).is(t, 200).
+		has(t, "Preference-Applied", "wait=60")
+	for _, unreadable := range []string{"wait=s", "wait=1ss", "wait=1m", "wait=-1s", "wait=1.5s"} {
+		g.get(t, path, "Prefer: "+unreadable).is(t, 200).has(t, "Preference-Applied", "")
+	}
 	g.get(t, path, "Prefer: respond-async, WAIT = 7 ; x=y").is(t, 200).
 		has(t, "Preference-Applied", "wait=7")
 }

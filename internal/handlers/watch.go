@@ -102,10 +102,10 @@ type openStream struct {
 // newOpenStream returns a stream that holds nothing yet.
 func newOpenStream(request *watchRequest) *openStream {
 	return &openStream{request: request, follower: sse.NewFollower(sse.FollowOptions{
-		Format:    request.format,
-		Form:      request.form,
-		Bookmarks: request.bookmarks,
-		OneBucket: request.one,
+		Format:        request.format,
+		Form:          request.form,
+		BareBookmarks: request.bareBookmarks,
+		OneBucket:     request.one,
 	})}
 }
 
@@ -192,18 +192,23 @@ func (s *Server) findTargets(ctx context.Context, request *watchRequest) error {
 	return nil
 }
 
+// reconnects tells the reader of a problem in a stream how it goes on. An EventSource cannot read
+// headers, and needs none.
+const reconnects = " The stream ends here; an EventSource opens it again by itself after the " +
+	"time in `retry`."
+
 // refuseWatch refuses a stream. If the cause is transient and the client is a browser's
 // EventSource, it sends the problem in a stream, since an EventSource never comes back after any
 // status but 200. In all other cases it returns the error.
 func (s *Server) refuseWatch(x *exchange, request *watchRequest, err error) error {
-	p := problemOf(err)
+	p := problemOf(err).Underway(reconnects)
 	if !request.eventSource || !p.IsTransient() {
 		return err
 	}
 	x.logger.Warn().Str("id", x.id).Str("problem", string(p.Code)).Err(err).Msg("stream refused")
 	sse.SetHeaders(x.Header(), request.format)
 	encoder := sse.Encoder{Format: request.format}
-	b := append(sse.AppendRetry(nil, problemRetry+rand.N(problemRetry)), '\n')
+	b := sse.AppendRetry(nil, problemRetry+rand.N(problemRetry))
 	b = encoder.AppendEvent(b, nil, "problem", x.problemDocument(p))
 	// A client that is gone needs no answer.
 	_, _ = stream.NewWriter(x, s.streamLimits, x.owner(), nil).Write(b)

@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -11,7 +12,8 @@ import (
 	"time"
 )
 
-// A block has the fields between two empty lines of a stream.
+// A block has the fields between two empty lines of a stream. A line of JSON is a block too, whose
+// id and event are also in its data.
 type block struct {
 	id, event, data, retry, comment string
 }
@@ -39,6 +41,8 @@ type eventStream struct {
 	blocks chan block
 	// lastID is the last id in a block that was taken, as a browser would send it.
 	lastID string
+	// bare says that blocks may have an id alone, as with bookmarks=id.
+	bare bool
 	// received is the number of bytes of the body so far.
 	received atomic.Int64
 }
@@ -63,8 +67,20 @@ func (g *gateway) watch(t testing.TB, target string, headers ...string) *eventSt
 	s := &eventStream{
 		t: t, body: response.Body, header: response.Header, status: response.StatusCode,
 		blocks: make(chan block, 10_000),
+		bare:   strings.Contains(target, "bookmarks=id"),
 	}
-	go s.read()
+	if s.status == http.StatusOK {
+		head := contract(t).Components.Responses["EventStream"].Value
+		fault := func(format string, args ...any) {
+			t.Errorf("watch %s: %s", target, fmt.Sprintf(format, args...))
+		}
+		checkHeaders(&answer{header: s.header}, head, knownHeaders(contract(t), head, nil), fault)
+	}
+	if response.Header.Get("Content-Type") == "application/x-ndjson" {
+		go s.readLines()
+	} else {
+		go s.read()
+	}
 	t.Cleanup(s.close)
 	return s
 }
@@ -77,11 +93,28 @@ type counter struct{ n *atomic.Int64 }
 
 func (c counter) Write(p []byte) (int, error) { c.n.Add(int64(len(p))); return len(p), nil }
 
+// lines returns a scanner of the stream's lines.
+func (s *eventStream) lines() *bufio.Scanner {
+	lines := bufio.NewScanner(io.TeeReader(s.body, counter{&s.received}))
+	lines.Buffer(nil, 16<<20)
+	return lines
+}
+
+// readLines parses a stream of lines of JSON until it ends.
+func (s *eventStream) readLines() {
+	defer close(s.blocks)
+	for lines := s.lines(); lines.Scan(); {
+		var named struct{ ID, Event string }
+		// What is no object is found by the check against the contract.
+		_ = json.Unmarshal(lines.Bytes(), &named)
+		s.blocks <- block{id: named.ID, event: named.Event, data: lines.Text()}
+	}
+}
+
 // read parses the stream until it ends.
 func (s *eventStream) read() {
 	defer close(s.blocks)
-	lines := bufio.NewScanner(io.TeeReader(s.body, counter{&s.received}))
-	lines.Buffer(nil, 16<<20)
+	lines := s.lines()
 	var b block
 	for lines.Scan() {
 		field, value, _ := strings.Cut(lines.Text(), ":")
@@ -115,11 +148,36 @@ func (s *eventStream) next() block {
 		if b.id != "" {
 			s.lastID = b.id
 		}
+		s.checkContract(b)
 		return b
 	case <-time.After(patience):
 		s.t.Fatal("no block came")
 	}
 	return block{}
+}
+
+// checkContract checks a block against the schema Event of the contract. A client calls back for
+// each block, so none may lack its data, and only events that are asked for as messages may lack
+// their name.
+func (s *eventStream) checkContract(b block) {
+	s.t.Helper()
+	if s.bare && b.event == "" && b.data == "" && b.id != "" {
+		return
+	}
+	var event any
+	if err := json.Unmarshal([]byte(b.data), &event); err != nil {
+		s.t.Errorf("block %+v: %v", b, err)
+		return
+	}
+	if members, ok := event.(map[string]any); ok && b.event != "" {
+		members["event"] = b.event
+		if b.id != "" {
+			members["id"] = b.id
+		}
+	}
+	if err := contract(s.t).Components.Schemas["Event"].Value.VisitJSON(event); err != nil {
+		s.t.Errorf("block %+v: against the contract: %v", b, err)
+	}
 }
 
 // until skips blocks up to the next event of that name, and returns it.
@@ -135,12 +193,12 @@ func (s *eventStream) until(event string) block {
 }
 
 // wantEvents checks that these are the next events, each given as its name and, if it has one, its
-// key. Blocks without an event are skipped.
+// key. Bookmarks and blocks without an event are skipped, unless they are wanted.
 func (s *eventStream) wantEvents(want ...string) {
 	s.t.Helper()
 	for _, w := range want {
 		b := s.next()
-		for b.event == "" {
+		for b.event == "" || b.event == "bookmark" && w != "bookmark" {
 			b = s.next()
 		}
 		got := b.event

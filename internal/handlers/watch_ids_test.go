@@ -70,7 +70,7 @@ func (g *gateway) resumesWith(t testing.TB, target, id string) string {
 			b.event = fmt.Sprint(b.object(t)["event"])
 		}
 		switch b.event {
-		case "", "stale", "live", "bookmark", "bucket-deleted":
+		case "stale", "live", "bookmark", "bucket-deleted":
 		case "problem":
 			return g.resumesWith(t, target, id)
 		case "reset":

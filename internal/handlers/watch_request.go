@@ -22,6 +22,19 @@ const (
 	maxHeartbeat     = 5 * time.Minute
 )
 
+// lastIDNames are the names that the last id can have in the query. Polyfills of EventSource append
+// theirs to the query of the page, so those take precedence over the gateway's own name, which
+// comes last.
+var lastIDNames = []string{"lastEventId", "last_event_id", "Last-Event-ID", "after"}
+
+// howToWatch is the answer to a browser that opens the address of a stream in a tab, where it would
+// show nothing or text without an end.
+const howToWatch = "This is a stream of events, which a tab of a browser does not show. " +
+	"In a page, open it with new EventSource(url), and listen with addEventListener(\"put\", …) " +
+	"and so on: the events are named, so that onmessage stays silent unless the query has " +
+	"events=message. In a terminal, use curl -N. " +
+	"Other clients send Accept: text/event-stream or application/x-ndjson."
+
 // A watchRequest is what a request for a stream asks for.
 type watchRequest struct {
 	// format is how events are written.
@@ -30,8 +43,8 @@ type watchRequest struct {
 	form kv.ValueForm
 	// heartbeat is the time between two heartbeats.
 	heartbeat time.Duration
-	// bookmarks reports whether bookmarks are sent as events.
-	bookmarks bool
+	// bareBookmarks reports whether bookmarks are ids alone, and not events.
+	bareBookmarks bool
 	// eventSource reports whether the client is an EventSource, to which transient problems are
 	// sent in a stream.
 	eventSource bool
@@ -71,19 +84,24 @@ func (t *watchTarget) resume(id sse.ID) {
 
 // parseWatch reads what streams of one bucket and of several have in common.
 func parseWatch(x *exchange) (*watchRequest, error) {
-	mediaType, err := negotiate(x.request.Header, "text/event-stream", "application/x-ndjson")
+	offers := []string{"text/event-stream", "application/x-ndjson"}
+	if prefersPage(x.request.Header, offers...) {
+		return nil, problem.Error{Code: problem.NotAcceptable,
+			Members: problem.Members{"offers": offers}, Detail: howToWatch}
+	}
+	mediaType, err := negotiate(x.request.Header, offers...)
 	if err != nil {
 		return nil, err
 	}
-	w := &watchRequest{form: valueForm(x.query), bookmarks: x.query.Get("bookmarks") == "event"}
+	w := &watchRequest{form: valueForm(x.query)}
 	switch {
 	case mediaType == "application/x-ndjson":
 		w.format = sse.Lines
-		w.bookmarks = true
 	case x.query.Get("events") == "message":
 		w.format = sse.Messages
 	}
 	accept := strings.ToLower(strings.Join(x.request.Header["Accept"], ","))
+	w.bareBookmarks = w.format != sse.Lines && x.query.Get("bookmarks") == "id"
 	w.eventSource = w.format != sse.Lines && x.query.Get("errors") != "status" &&
 		strings.Contains(accept, "text/event-stream")
 	if w.heartbeat, err = heartbeatOf(x.query); err != nil {
@@ -104,8 +122,11 @@ func parseWatch(x *exchange) (*watchRequest, error) {
 	}
 	// A browser that reconnects sends the header, beside the query that its page made once and for
 	// all.
-	if w.lastID = x.request.Header.Get("Last-Event-Id"); w.lastID == "" {
-		w.lastID = x.query.Get("last_event_id")
+	w.lastID = x.request.Header.Get("Last-Event-Id")
+	for _, name := range lastIDNames {
+		if w.lastID == "" {
+			w.lastID = lastGiven(x.query[name])
+		}
 	}
 	if x.query.Has("resume_from_revision") {
 		from, err := kv.ParseRevision(x.query.Get("resume_from_revision"))
@@ -116,6 +137,17 @@ func parseWatch(x *exchange) (*watchRequest, error) {
 		w.start.From = from
 	}
 	return w, nil
+}
+
+// lastGiven returns the last value that is not empty; "" if there is none. Some polyfills append
+// their last id to the URL of the connection before, which has the older ones already.
+func lastGiven(values []string) string {
+	for _, value := range slices.Backward(values) {
+		if value != "" {
+			return value
+		}
+	}
+	return ""
 }
 
 // heartbeatOf reads the time between two heartbeats.

@@ -103,6 +103,10 @@ func responseHead(r *http.Request, h http.Header) []byte {
 	return head.Bytes()
 }
 
+// EndStreams cuts the streams whose clients take nothing, but for those on taken-over connections,
+// which Close ends.
+func (s *Server) EndStreams() { s.streamLimits.EndStreams() }
+
 // Close waits until the streams on taken-over connections have ended. It ends those that have not
 // when ctx does. Call it when nothing is served any more.
 func (s *Server) Close(ctx context.Context) {

@@ -2,10 +2,9 @@ package handlers_test
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -32,10 +31,10 @@ func TestWatchSendsSnapshotSyncAndChanges(t *testing.T) {
 				t.Errorf("%s: %q, want %q", name, got, want)
 			}
 		}
-		if first := w.next(); first.retry == "" || first.id != "" {
+		if first := w.next(); first.retry == "" || first.event != "put" {
 			t.Errorf("first block %+v", first)
 		}
-		w.wantEvents("put orders.1", "put stock.1")
+		w.wantEvents("put stock.1")
 		sync := w.next()
 		if sync.event != "sync" ||
 			fmt.Sprint(sync.object(t)["keys"], sync.object(t)["exact"]) != "2 true" {
@@ -51,7 +50,8 @@ func TestWatchSendsSnapshotSyncAndChanges(t *testing.T) {
 		last := put(t, kv, "other", "unseen")
 		eventually(t, "a bookmark at the last revision", func() bool {
 			b := w.next()
-			return b.event == "" && strings.HasPrefix(b.id, fmt.Sprint(last)+"-")
+			return b.event == "bookmark" && b.comment == "heartbeat" &&
+				strings.HasPrefix(b.id, fmt.Sprint(last)+"-")
 		})
 	})
 }
@@ -63,7 +63,7 @@ func TestWatchedValuesArriveUnchanged(t *testing.T) {
 		g.shop(t)
 		values := []string{
 			"", "a\nb\r\nc\r", "\x00", "\xff\xfe", "data: x\n\n", `{"a" : 1.0}`,
-			strings.Repeat("x", 100_000),
+			strings.Repeat("x", 100_000), "\u0085\u2028\u2029",
 		}
 		for i, value := range values {
 			g.do(t, "PUT", fmt.Sprintf("/buckets/shop/keys/k%d", i), value).is(t, 200)
@@ -109,15 +109,22 @@ func TestWatchResumesBehindItsLastID(t *testing.T) {
 		atSync := w.until("sync").id
 		w.close()
 		put(t, kv, "k0", "x")
-		w = g.watch(t, "/buckets/b/watch?last_event_id=ignored", "Last-Event-ID: "+atSync)
+		w = g.watch(t, "/buckets/b/watch?after=ignored", "Last-Event-ID: "+atSync)
 		w.wantEvents("put k0", "sync")
+		w.close()
+		for _, query := range []string{"after=", "after=ignored&lastEventId=",
+			"after=ignored&last_event_id=", "after=ignored&Last-Event-ID="} {
+			w = g.watch(t, "/buckets/b/watch?"+query+url.QueryEscape(atSync))
+			w.wantEvents("put k0", "sync")
+			w.close()
+		}
 		for id, reason := range map[string]string{
 			"99999" + atSync[strings.IndexByte(atSync, '-'):]: "ahead",
 			"7-abc":    "epoch",
 			"nonsense": "unknown-id",
 			"12":       "unknown-id",
 		} {
-			w := g.watch(t, "/buckets/b/watch?last_event_id="+id)
+			w := g.watch(t, "/buckets/b/watch?after="+id)
 			if got := w.until("reset").object(t)["reason"]; got != reason {
 				t.Errorf("%s: reset for %v, want %s", id, got, reason)
 			}
@@ -161,13 +168,14 @@ func TestWatchOptionsAreHonoured(t *testing.T) {
 			"resume_from_revision=5": {"reset", "put a", "delete b", "sync"},
 			"filter=zzz":             {"sync"},
 			"heartbeat=1s&bookmarks=event&filter=zzz": {"sync", "bookmark"},
+			"heartbeat=1s&filter=zzz":                 {"sync", "bookmark"},
 		} {
 			w := g.watch(t, "/buckets/shop/watch?"+query)
 			w.wantEvents(want...)
 			w.close()
 		}
 		w := g.watch(t, "/buckets/shop/watch?updates_only=true")
-		if first := w.next(); first.id == "" || first.retry == "" {
+		if first := w.next(); first.event != "bookmark" || first.id == "" || first.retry == "" {
 			t.Errorf("updates_only begins with %+v", first)
 		}
 		put(t, kv, "c", "3")
@@ -177,7 +185,6 @@ func TestWatchOptionsAreHonoured(t *testing.T) {
 			t.Errorf("meta_only: %v", o)
 		}
 		w = g.watch(t, "/buckets/shop/watch?events=message&filter=a")
-		w.next()
 		if b := w.next(); b.event != "" || b.object(t)["event"] != "put" {
 			t.Errorf("events=message: %+v", b)
 		}
@@ -188,27 +195,21 @@ func TestWatchAsLinesHasTheSameEvents(t *testing.T) {
 	inBothForms(t, func(t *testing.T, form func(*setup)) {
 		g := start(t, form)
 		put(t, g.shop(t), "a", "1")
-		r, err := http.NewRequestWithContext(t.Context(), "GET",
-			"http://"+g.address+"/buckets/shop/watch?heartbeat=1s", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Accept", "application/x-ndjson")
-		response, err := http.DefaultTransport.RoundTrip(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		if got := response.Header.Get("Content-Type"); got != "application/x-ndjson" {
+		w := g.watch(t, "/buckets/shop/watch?heartbeat=1s&bookmarks=id", asLines)
+		if got := w.header.Get("Content-Type"); got != "application/x-ndjson" {
 			t.Errorf("Content-Type %q", got)
 		}
-		decoder := json.NewDecoder(response.Body)
 		for _, want := range []string{"put", "sync", "bookmark"} {
-			var line struct{ Event, ID, Bucket string }
-			if err := decoder.Decode(&line); err != nil || line.Event != want || line.ID == "" ||
-				line.Bucket != "shop" {
-				t.Fatalf("%+v, %v; want %s", line, err, want)
+			b := w.next()
+			if b.event != want || b.id == "" || b.object(t)["bucket"] != "shop" {
+				t.Fatalf("%+v; want %s", b, want)
 			}
+		}
+		id := w.lastID
+		w.close()
+		w = g.watch(t, "/buckets/shop/watch", asLines, "Last-Event-ID: "+id)
+		if first := w.next(); first.event != "bookmark" || first.id != id {
+			t.Errorf("resumed with %+v, want a bookmark with the id %s", first, id)
 		}
 	})
 }
@@ -245,13 +246,15 @@ func TestWatchWhileNATSIsAwayIsAProblem(t *testing.T) {
 			return g.get(t, "/readyz").status == 503
 		})
 		w := g.watch(t, "/buckets/shop/watch")
-		first := w.next()
-		if w.status != 200 || len(first.retry) < 5 {
-			t.Errorf("status %d, first block %+v", w.status, first)
+		p := w.next()
+		if w.status != 200 || len(p.retry) < 5 {
+			t.Errorf("status %d, first block %+v", w.status, p)
 		}
-		if p := w.next(); p.event != "problem" || p.object(t)["status"] != 503.0 {
+		if p.event != "problem" || p.object(t)["status"] != 503.0 {
 			t.Errorf("problem: %+v", p)
 		}
+		checkMidway(t, p.object(t))
+		says(t, p.object(t), "NATS cannot be reached.", "opens it again by itself", "`retry`")
 		if _, more := <-w.blocks; more {
 			t.Error("the stream goes on")
 		}

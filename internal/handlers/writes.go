@@ -128,6 +128,13 @@ func storedHeaders(r *http.Request) (contentType, contentEncoding string, err er
 		return "", "", problem.OfHeader("Content-Encoding",
 			"Content-Encoding must be a list of tokens, such as gzip.")
 	}
+	if isMultipart(contentType) {
+		return "", "", problem.Error{Code: problem.UnsupportedMediaType,
+			Detail: "The body has several parts, and the value would be all of them and not the " +
+				"file in one of them. Send the file itself as the body (curl -T FILE or " +
+				"--data-binary @FILE, in browsers fetch with body: file), with its own " +
+				"Content-Type."}
+	}
 	contentType, err = storedType(contentType)
 	return contentType, contentEncoding, err
 }
@@ -149,10 +156,35 @@ func storedType(contentType string) (string, error) {
 		return "", problem.OfHeader("Content-Type",
 			"Content-Type must be a media type such as text/plain; charset=utf-8.")
 	}
+	if isMediaRange(mediaType) {
+		return "", problem.OfHeader("Content-Type", mediaType+" is a media range, as for Accept. "+
+			"Content-Type must be the one media type that the value has, such as image/png; "+
+			"without the header it is application/octet-stream.")
+	}
 	if mediaType == "application/x-www-form-urlencoded" {
 		return "", nil
 	}
 	return contentType, nil
+}
+
+// isMultipart reports whether a content type is that of a body of several parts, such as a form
+// with a file, of which none would be the value.
+func isMultipart(contentType string) bool {
+	const multipart = "multipart/"
+	contentType = strings.TrimLeft(contentType, " \t")
+	return len(contentType) >= len(multipart) &&
+		strings.EqualFold(contentType[:len(multipart)], multipart)
+}
+
+// reasonMultipart is why a content type in JSON is refused that isMultipart.
+const reasonMultipart = "a value has one part; give the type of the file itself, such as image/png"
+
+// isMediaRange reports whether a content type stands for several. Generated clients send such a one
+// as the type of a body of any type: */*, or application/*+json. Media ranges have a * for a type
+// or a subtype (RFC 9110 §12.5.1), and no registered type has a * in its name (RFC 6838 §4.2).
+func isMediaRange(contentType string) bool {
+	mediaType, _, _ := strings.Cut(contentType, ";")
+	return strings.Contains(mediaType, "*")
 }
 
 // isPrintable reports whether s has printable ASCII only.

@@ -211,14 +211,59 @@ func TestKeysOutsideTheGrammarStayHidden(t *testing.T) {
 	for _, query := range []string{
 		"", "?filter=>", "?filter=*", "?filter=*.*&filter=*", "?prefix=", "?delimiter=/",
 	} {
-		keys := stringsOf(g.get(t, "/buckets/shop/keys"+query).is(t, 200).object(t)["keys"])
-		if !slices.Equal(keys, []string{"a", "z"}) {
-			t.Errorf("keys%s: %.300q", query, keys)
+		list := g.get(t, "/buckets/shop/keys"+query).is(t, 200).object(t)
+		if keys := stringsOf(list["keys"]); !slices.Equal(keys, []string{"a", "z"}) ||
+			fmt.Sprint(list["hidden"]) != fmt.Sprint(len(outside)) {
+			t.Errorf("keys%s: %.300q, %v are hidden", query, keys, list["hidden"])
 		}
+	}
+	for query, hidden := range map[string]int{
+		"": len(outside), "filter=*": len(outside), "filter=m.*": 0, "prefix=a": 5,
+		"prefix=a&limit=1": 5, "filter=a&filter=z": 0,
+	} {
+		for _, resource := range []string{"keys?", "entries?"} {
+			target := "/buckets/shop/" + resource + query
+			inJSON := g.get(t, target).is(t, 200).object(t)["hidden"]
+			lines := linesOf(t, g.get(t, target, asLines))
+			inLines := lines[len(lines)-1]["hidden"]
+			if fmt.Sprint(inJSON) != fmt.Sprint(hidden) ||
+				fmt.Sprint(inLines) != fmt.Sprint(inJSON) {
+				t.Errorf("%s: %v are hidden in JSON, %v in lines; want %d",
+					target, inJSON, inLines, hidden)
+			}
+		}
+	}
+	for query, hidden := range map[string]int{
+		"": len(outside), "filter=*": 0, "limit=1": len(outside),
+	} {
+		list := g.get(t, "/buckets/shop/markers?"+query).is(t, 200).object(t)
+		if len(markerKeys(list)) != 0 || fmt.Sprint(list["hidden"]) != fmt.Sprint(hidden) {
+			t.Errorf("markers?%s: %v", query, list)
+		}
+	}
+	before := g.messages(t, "shop")
+	g.do(t, "DELETE", "/buckets/shop/markers?older_than=0s&filter=m.*", nil).is(t, 200).
+		hasBody(t, fmt.Sprintf(`{"hidden":%d,"kept":0,"removed":0}`+"\n", len(outside)))
+	g.wantUnchanged(t, "shop", before)
+	status := g.get(t, "/buckets/shop").is(t, 200).object(t)["status"].(map[string]any)
+	if fmt.Sprint(status["hidden"]) != fmt.Sprint(2*len(outside)) ||
+		!strings.Contains(fmt.Sprint(status["hints"]), "names that keys cannot have") {
+		t.Errorf("status: %v hidden, hints %v", status["hidden"], status["hints"])
 	}
 	g.get(t, "/buckets/shop/keys", "Accept: text/plain").is(t, 200).hasBody(t, "a\nz\n")
 	g.get(t, "/buckets/shop/keys", asLines).is(t, 200).
-		hasBody(t, `{"key":"a"}`+"\n"+`{"key":"z"}`+"\n")
+		hasBody(t, fmt.Sprintf(`{"key":"a"}`+"\n"+`{"key":"z"}`+"\n"+
+			`{"end":true,"revision":30,"count":2,"hidden":%d}`+"\n", len(outside)))
+	for query, done := range map[string]string{
+		"filter=>&dry_run=true": `{"deleted":2,"skipped":[],"hidden":%d,"dry_run":true}`,
+		"filter=y":              `{"deleted":0,"skipped":[],"hidden":0}`,
+		"filter=*.*":            `{"deleted":0,"skipped":[],"hidden":0}`,
+	} {
+		if strings.Contains(done, "%d") {
+			done = fmt.Sprintf(done, len(outside))
+		}
+		g.do(t, "DELETE", "/buckets/shop/keys?"+query, nil).is(t, 200).hasBody(t, done+"\n")
+	}
 	markers, _ := g.get(t, "/buckets/shop/markers").is(t, 200).object(t)["markers"].([]any)
 	if len(markers) > 0 {
 		t.Errorf("markers %v", markers)

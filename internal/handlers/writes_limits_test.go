@@ -213,3 +213,55 @@ func TestLargeConfigurationsAreTheCallersFault(t *testing.T) {
 		}
 	}
 }
+
+// A delete has no value, but stores a marker, whose headers need room. A bucket of small values
+// says how much.
+func TestDeleteInABucketOfSmallValuesSaysWhatAMarkerNeeds(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "small", MaxValueSize: 10})
+	put(t, kv, "a", "v")
+	g.changeStream(t, "small", func(c *jetstream.StreamConfig) { c.AllowAtomicPublish = true })
+	before := g.messages(t, "small")
+	for _, target := range []string{
+		"keys/a", "keys/a?purge=true", "keys?filter=>", "transactions",
+	} {
+		method, body := "DELETE", ""
+		if target == "transactions" {
+			method, body = "POST", `{"operations":[{"op":"delete","key":"a"}]}`
+		}
+		a := g.do(t, method, "/buckets/small/"+target, body, jsonType)
+		g.wantTooLarge(t, a, 10, "small", before)
+		says(t, a.object(t), "A delete stores a marker", "at most 10",
+			"max_value_size of at least 128")
+	}
+	says(t, g.do(t, "PUT", "/buckets/small/keys/b", "", "If-None-Match: *").
+		problem(t, 413, "value-too-large"), "No value fits here", "send fewer headers")
+	g.do(t, "PATCH", "/buckets/small", `{"max_value_size":128}`, jsonType).is(t, 200)
+	g.do(t, "DELETE", "/buckets/small/keys/a?purge=true", nil).is(t, 200)
+}
+
+// Other tools can limit the messages of a bucket's stream. That is a limit of the bucket, not of
+// the account or the server.
+func TestLimitOfMessagesIsTheBuckets(t *testing.T) {
+	t.Parallel()
+	for name, limit := range map[string]func(c *jetstream.StreamConfig){
+		"all": func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 },
+		"of a key": func(c *jetstream.StreamConfig) {
+			c.DiscardNewPerSubject = true
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := start(t)
+			put(t, g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 1}), "a", "v")
+			g.changeStream(t, "b", limit)
+			key := "b"
+			if name == "of a key" {
+				key = "a"
+			}
+			p := g.do(t, "PUT", "/buckets/b/keys/"+key, "v").problem(t, 507, "bucket-full")
+			says(t, p, "max_msgs", "that other tools have set", "DELETE the bucket's markers")
+		})
+	}
+}

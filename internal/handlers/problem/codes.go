@@ -26,6 +26,7 @@ const (
 	RequestTimeout       Code = "request-timeout"
 	BucketExists         Code = "bucket-exists"
 	BadBucket            Code = "bad-bucket"
+	OutsideMirror        Code = "outside-mirror"
 	EpochChanged         Code = "epoch-changed"
 	NotJSON              Code = "not-json"
 	PatchTestFailed      Code = "patch-test-failed"

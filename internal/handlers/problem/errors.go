@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"kvgateway/internal/bound"
 	"kvgateway/internal/kv"
@@ -53,15 +54,26 @@ func withData(err error) (Error, bool) {
 		return New(EpochChanged).with(Members{"epoch": e.Current}), true
 	}
 	if e, ok := errors.AsType[*kv.ValueTooLargeError](err); ok {
+		if e.Marker > 0 {
+			return ofMarkerSize(e), true
+		}
 		return OfValueSize(e.Limit), true
+	}
+	if errors.Is(err, kv.ErrTooManyMessages) {
+		return ofTooManyMessages(), true
 	}
 	if e, ok := errors.AsType[*kv.BucketExistsError](err); ok {
 		return New(BucketExists).with(Members{"differences": e.Differences}), true
 	}
+	if e, ok := errors.AsType[*kv.OutsideMirrorError](err); ok {
+		return ofOutside(e), true
+	}
+	if e, ok := errors.AsType[*kv.BucketNotFoundError](err); ok && !unknownOutcome(err) {
+		return ofMissingBucket(e), true
+	}
 	// If the request had begun to change something, what the client must know is that the outcome
 	// is unknown, not which bound was reached.
-	unknown := errors.Is(err, kv.ErrOutcomeUnknown)
-	if e, ok := errors.AsType[*bound.FullError](err); ok && !unknown {
+	if e, ok := errors.AsType[*bound.FullError](err); ok && !unknownOutcome(err) {
 		return ofFull(e), true
 	}
 	if e, ok := errors.AsType[*kv.ConfigError](err); ok {
@@ -69,6 +81,33 @@ func withData(err error) (Error, bool) {
 			Detail: "The configuration was refused: " + e.Reason + "."}, true
 	}
 	return Error{}, false
+}
+
+// unknownOutcome reports whether the request may have changed something.
+func unknownOutcome(err error) bool { return errors.Is(err, kv.ErrOutcomeUnknown) }
+
+// ofMissingBucket returns the problem of a bucket that there is not.
+func ofMissingBucket(e *kv.BucketNotFoundError) Error {
+	if e.Origin != "" {
+		return ofMissingOrigin(e)
+	}
+	name := e.Bucket.String()
+	return Error{
+		Code:   BucketNotFound,
+		Midway: "There is no bucket " + name + " any more.",
+		Detail: "There is no bucket " + name + ". Nothing was done. GET " + Base + "/buckets " +
+			"lists those that there are.",
+		Members: Members{"bucket": name},
+	}
+}
+
+// ofMissingOrigin returns the problem of a write to a mirror that has lost its origin.
+func ofMissingOrigin(e *kv.BucketNotFoundError) Error {
+	reason := fmt.Sprintf("The bucket %s is a mirror of %s, which takes its writes and does not "+
+		"exist.", e.Bucket, e.Origin)
+	advice := fmt.Sprintf(" Create the bucket %s, or write to another one.", e.Origin)
+	return Error{Code: BucketNotFound, Members: Members{"bucket": e.Origin},
+		Midway: reason + advice, Detail: reason + " Nothing was done." + advice}
 }
 
 // with returns the problem with these members.
@@ -80,7 +119,7 @@ func (e Error) with(members Members) Error {
 // ofSyntax returns the problem of a text that cannot be parsed.
 func ofSyntax(e *kv.SyntaxError) Error {
 	p := Error{
-		Detail:  fmt.Sprintf("At offset %d: %s.", e.Offset, e.Reason),
+		Detail:  fmt.Sprintf("Invalid %s: %s (at offset %d).", e.What, e.Reason, e.Offset),
 		Members: Members{"offset": e.Offset},
 	}
 	switch e.What {
@@ -103,7 +142,9 @@ func ofDeleted(marker *kv.Entry) Error {
 	return Error{
 		Code: KeyDeleted,
 		Detail: "The key has no value: its last entry is a marker (" +
-			marker.Operation.String() + ").",
+			marker.Operation.String() + "). GET " + Base + "/buckets/{bucket}/history/{key} has " +
+			"its earlier revisions, if any are left. To store a value again, PUT it, with " +
+			"If-None-Match: * if nobody else may have done so.",
 		Members: Members{
 			"revision":  marker.Revision,
 			"epoch":     marker.Epoch,
@@ -117,21 +158,37 @@ func ofDeleted(marker *kv.Entry) Error {
 	}
 }
 
-// ofMismatch returns the problem of a precondition that does not hold.
-func ofMismatch(e *kv.RevisionMismatchError) Error {
-	p := Error{
-		Code: RevisionMismatch,
-		Detail: "The key is at another revision and nothing was done. Read it, apply the change " +
-			"again, and send the new ETag.",
-		Members: Members{"current_revision": e.Current.Revision, "epoch": e.Current.Epoch},
-		Header:  http.Header{"Etag": {e.Current.ETag()}},
+// ofOutside returns the problem of a key that a mirror does not hold.
+func ofOutside(e *kv.OutsideMirrorError) Error {
+	var reason string
+	switch {
+	case e.Through != "":
+		reason = fmt.Sprintf("This bucket is a mirror of %s, which is itself a mirror and takes "+
+			"no writes.", e.Through)
+	case len(e.Holds) > 0:
+		reason = fmt.Sprintf("This bucket is a mirror of %s and holds only %s of it. A key "+
+			"outside of that could be written and never be read here.",
+			e.Origin, strings.Join(e.Holds, ", "))
+	default:
+		reason = fmt.Sprintf("This bucket is a mirror of %s and holds none of its keys under "+
+			"their names, because of its filter_subject or its subject_transforms. A key could "+
+			"be written and never be read here.", e.Origin)
 	}
-	if e.KeyExists {
-		p.Code = KeyExists
-		p.Detail = "The key already has a value and nothing was stored. To replace it, send its " +
-			"ETag in If-Match."
-	}
-	return p
+	advice := fmt.Sprintf(" Write it to the bucket %s.", e.Origin)
+	return Error{Code: OutsideMirror,
+		Members: Members{"bucket": e.Origin, "holds": append([]string{}, e.Holds...)},
+		Midway:  reason + advice, Detail: reason + " Nothing was done." + advice}
+}
+
+// ofTooManyMessages returns the problem of a bucket that has as many messages as it may.
+func ofTooManyMessages() Error {
+	const reason = "The bucket takes no more messages, because of a max_msgs or a " +
+		"discard_new_per_subject that other tools have set for its stream."
+	const advice = " Change that with those tools, or make room: DELETE the bucket's markers, or " +
+		"PATCH it with a smaller history or a shorter ttl. Deleting keys stores markers, and may " +
+		"be refused as well."
+	return Error{Code: BucketFull,
+		Midway: reason + advice, Detail: reason + " Nothing was stored." + advice}
 }
 
 // ofFull returns the problem of a request that would exceed one of the gateway's own bounds. A
@@ -139,8 +196,11 @@ func ofMismatch(e *kv.RevisionMismatchError) Error {
 func ofFull(e *bound.FullError) Error {
 	if e.OfOwner {
 		return Error{Code: Overloaded, Members: Members{"bound": e.Bound.Name},
-			Detail: "Other requests from your address use up its share, and nothing was done. " +
-				"Try again after the time in Retry-After, or send fewer requests at once."}
+			Midway: "Other requests and streams from your address use up its share of what " +
+				"`bound` names.",
+			Detail: "Other requests and streams from your address use up its share of what " +
+				"`bound` names, and nothing was done. Try again after the time in Retry-After, " +
+				"or have fewer open at once."}
 	}
 	return OfBound(e.Bound.Name)
 }
@@ -171,10 +231,28 @@ func OfBody(pointer, reason string) Error {
 
 // OfValueSize returns the problem of a value with more than limit bytes.
 func OfValueSize(limit int) Error {
+	reason := fmt.Sprintf("The value may have at most %d bytes here, since the headers that are "+
+		"stored with it count against the limit.", limit)
+	advice := " Send a smaller value."
+	if limit == 0 {
+		reason = "No value fits here: the headers that are stored with it take all that the " +
+			"bucket's max_value_size or the server's max_payload allows."
+		advice = " PATCH the bucket with a larger max_value_size, or send fewer headers, such as " +
+			"Content-Type, If-Match or Idempotency-Key."
+	}
 	return Error{Code: ValueTooLarge, Members: Members{"max_value_bytes": limit},
-		Detail: fmt.Sprintf("The value may have at most %d bytes here, "+
-			"since the headers that are stored with it count against the "+
-			"limit. Nothing was stored. Send a smaller value.", limit)}
+		Midway: reason + advice, Detail: reason + " Nothing was stored." + advice}
+}
+
+// ofMarkerSize returns the problem of a marker that a bucket does not take, which is the answer to
+// a request without a value.
+func ofMarkerSize(e *kv.ValueTooLargeError) Error {
+	reason := fmt.Sprintf("A delete stores a marker, which takes %d bytes here, and the bucket "+
+		"accepts at most %d of a value with its headers.", e.Marker, e.Limit)
+	advice := fmt.Sprintf(" PATCH the bucket with a max_value_size of at least %d.",
+		max(e.Marker, kv.EnoughForMarkers))
+	return Error{Code: ValueTooLarge, Members: Members{"max_value_bytes": e.Limit},
+		Midway: reason + advice, Detail: reason + " Nothing was done." + advice}
 }
 
 // OfBodySize returns the problem of a body that is not a value and has more than limit bytes.

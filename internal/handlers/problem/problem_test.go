@@ -1,6 +1,7 @@
 package problem_test
 
 import (
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -11,8 +12,10 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 )
@@ -95,5 +98,39 @@ func TestClientTriesAgainWhatTheTableSays(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("the client tries again after %v, and the table says %v",
 			slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
+	}
+}
+
+// What stops a request half-way, or comes within an answer that has begun, must not say that
+// nothing was done, nor speak of the header Retry-After.
+func TestProblemsUnderwayClaimNothing(t *testing.T) {
+	errs := []error{
+		&kv.BucketNotFoundError{}, &kv.BucketNotFoundError{Origin: "o"}, &kv.EpochChangedError{},
+		&kv.ValueTooLargeError{}, &kv.ValueTooLargeError{Limit: 9},
+		&kv.ValueTooLargeError{Marker: 9},
+		&kv.RevisionMismatchError{}, &kv.RevisionMismatchError{KeyExists: true},
+		&kv.RevisionMismatchError{Current: kv.Position{Revision: 7}}, kv.ErrTooManyMessages,
+		&kv.OutsideMirrorError{}, &kv.OutsideMirrorError{Holds: []string{"a"}},
+		&kv.OutsideMirrorError{Through: "m"}, &bound.FullError{OfOwner: true},
+		&bound.FullError{}, problem.New(problem.ShuttingDown),
+		problem.New(problem.TooManyStreams), &kv.APIError{}, errors.New("unknown"),
+	}
+	for _, kind := range problem.Kinds() {
+		// An Idempotency-Key is that of a single write.
+		if kind.Err != nil && kind.Code != problem.IdempotencyReuse {
+			errs = append(errs, kind.Err)
+		}
+	}
+	claims := regexp.MustCompile(`(?i)nothing was|Retry-After`)
+	for _, err := range errs {
+		p := problem.Of(err).Underway(" Again!")
+		again := p.IsTransient() && problem.Of(err).Midway != ""
+		if claims.MatchString(p.Detail) || p.Detail == "" ||
+			strings.HasSuffix(p.Detail, " Again!") != again {
+			t.Errorf("%T %v: %s", err, err, p.Detail)
+		}
+		if twice := p.Underway(" Again!"); twice.Detail != p.Detail {
+			t.Errorf("%v, told twice: %s", err, twice.Detail)
+		}
 	}
 }
