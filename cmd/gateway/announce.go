@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/rs/zerolog"
@@ -44,6 +45,9 @@ func announce(c *config, a addresses, stdout, stderr io.Writer, log zerolog.Logg
 	if a.embedded != nil && a.embedded.ClientURL() != "" {
 		line.Str("nats_url", a.embedded.ClientURL())
 	}
+	if a.embedded != nil && a.embedded.WebSocketURL() != "" {
+		line.Str("nats_ws_url", a.embedded.WebSocketURL())
+	}
 	line.Msg("listening")
 }
 
@@ -53,6 +57,10 @@ func greeting(c *config, a addresses) string {
 	fmt.Fprintf(&b, "NATS Key/Value over HTTP at %s (NATS: %s)\n", a.url(c), c.natsName())
 	if a.embedded != nil && a.embedded.ClientURL() != "" {
 		fmt.Fprintf(&b, "Native NATS clients connect to %s\n", a.embedded.ClientURL())
+	}
+	if a.embedded != nil && a.embedded.WebSocketURL() != "" {
+		fmt.Fprintf(&b, "Native NATS clients in web pages connect to %s\n",
+			a.embedded.WebSocketURL())
 	}
 	if a.admin != nil {
 		fmt.Fprintf(&b, "Metrics and profiles at http://%s/metrics and /debug/pprof/\n",
@@ -66,8 +74,17 @@ func greeting(c *config, a addresses) string {
 	return b.String()
 }
 
-// url returns an address of the API that works on this machine.
-func (a addresses) url(c *config) string { return baseURL(a.api.net.Addr().String(), c.BasePath) }
+// url returns an address of the API that works on this machine. Where only some host names are
+// answered, that is the first of them, unless the address stands for loopback as well.
+func (a addresses) url(c *config) string {
+	address := a.api.net.Addr().String()
+	host, port, err := net.SplitHostPort(address)
+	if err == nil && len(c.AllowedHost) > 0 && !slices.Contains(c.AllowedHost, host) &&
+		!isLoopback(host) && !isUnspecified(host) {
+		address = net.JoinHostPort(c.AllowedHost[0], port)
+	}
+	return baseURL(address, c.BasePath)
+}
 
 // baseURL returns the URL to connect to a listener on this machine. An address that stands for all
 // interfaces becomes loopback.
@@ -76,10 +93,16 @@ func baseURL(address, basePath string) string {
 	if err != nil {
 		return "http://" + address + basePath
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+	if isUnspecified(host) {
 		host = "127.0.0.1"
 	}
 	return "http://" + net.JoinHostPort(host, port) + basePath
+}
+
+// isUnspecified reports whether a host stands for all addresses of the machine.
+func isUnspecified(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
 }
 
 // natsName says which NATS is used, without a password that its address may contain.

@@ -23,11 +23,17 @@ func (e *usageError) Error() string { return e.text }
 type command struct {
 	config
 
+	// ShowVersion is the command version as a flag, which is where people look for it.
+	ShowVersion bool `name:"version" short:"v" env:"-"`
+
 	Serve       struct{} `cmd:"" default:"1" help:"Serve HTTP (the default)."`
 	Healthcheck struct {
 		URL string `placeholder:"URL" help:"${url_help}"`
 	} `cmd:"" help:"Ask a running gateway whether it is ready: exit status 0 or 1."`
 	Version struct{} `cmd:"" help:"${version_help}"`
+	Help    struct {
+		Command []string `arg:"" optional:"" help:"A command."`
+	} `cmd:"" help:"Show this help, or that of a command, as --help does."`
 }
 
 // commandHelp has the help texts of the commands that are too long for a tag.
@@ -57,6 +63,7 @@ type config struct {
 	Sync             syncMode `group:"embedded" default:"always" placeholder:"WHEN"`
 	AcceptLoss       bool     `group:"embedded"`
 	EmbeddedListen   string   `group:"embedded" placeholder:"HOST:PORT"`
+	EmbeddedWSListen string   `name:"embedded-ws-listen" group:"embedded" placeholder:"HOST:PORT"`
 	SlowWritesAbove  byteSize `group:"embedded" default:"192MiB" placeholder:"SIZE"`
 	MemoryForBuckets byteSize `group:"embedded" default:"256MiB" placeholder:"SIZE"`
 
@@ -76,6 +83,7 @@ type config struct {
 
 	LogFormat string `group:"process" default:"auto" enum:"auto,json,console" placeholder:"FORMAT"`
 	LogLevel  string `group:"process" default:"info" enum:"${log_levels}" placeholder:"LEVEL"`
+	LogKeys   bool   `group:"process"`
 
 	DrainDelay      time.Duration `group:"process" default:"0s" placeholder:"DURATION"`
 	ShutdownTimeout time.Duration `group:"process" default:"10s" placeholder:"DURATION"`
@@ -114,7 +122,14 @@ func parse(args []string, stdout io.Writer) (*command, string, error) {
 	if err != nil {
 		return nil, "", &usageError{err.Error() + "\nSee gateway --help."}
 	}
-	return &c, parsed.Command(), checkUse(&c.config, parsed)
+	switch name := parsed.Command(); {
+	case c.ShowVersion:
+		return &c, "version", nil
+	case strings.HasPrefix(name, "help"):
+		return parse(append(c.Help.Command, "--help"), stdout)
+	default:
+		return &c, name, checkUse(&c.config, parsed)
+	}
 }
 
 // checkUse returns a *usageError that lists all mistakes in the settings of serve.

@@ -66,6 +66,8 @@ func TestMistakenSettingsAreRefused(t *testing.T) {
 		{[]string{"--admin-listen=127.0.0.1:8080"}, "--listen's address already"},
 		{[]string{"--embedded-listen=0.0.0.0:4222"},
 			"--embedded-listen: 0.0.0.0:4222 can be reached"},
+		{[]string{"--embedded-ws-listen=:9222"},
+			"--embedded-ws-listen: :9222 can be reached"},
 		{[]string{"--base-path=kv"}, `--base-path: "kv" must begin with a slash`},
 		{[]string{"--base-path=/"}, "--base-path"},
 		{[]string{"--base-path=/kv/"}, "not end with one"},
@@ -98,6 +100,8 @@ func TestMistakenSettingsAreRefused(t *testing.T) {
 		{external("--sync=always"), "--sync is for the embedded NATS"},
 		{external("--embedded-listen=127.0.0.1:4222"),
 			"--embedded-listen is for the embedded NATS"},
+		{external("--embedded-ws-listen=127.0.0.1:9222"),
+			"--embedded-ws-listen is for the embedded NATS"},
 		{external("--nats-user=u", "--nats-password=p", "--nats-token=t"),
 			"--nats-user and --nats-token are different credentials"},
 		{external("--nats-creds="+file, "--nats-nkey="+file),
@@ -142,7 +146,7 @@ func TestValidSettingsAreAccepted(t *testing.T) {
 		{"--listen=[::1]:8080"},
 		{"--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"},
 		{"--listen=:8080", "--admin-listen=:9090", "--embedded-listen=:4222",
-			"--allow-anonymous", "--allowed-host=kv.example.com"},
+			"--embedded-ws-listen=:9222", "--allow-anonymous", "--allowed-host=kv.example.com"},
 		{"--sync=100ms", "--data-dir=x", "--embedded-listen=127.0.0.1:0"},
 		{"--base-path=/kv/v1.2",
 			"--allow-origin=https://app.example.com", "--allow-origin=http://localhost:3000"},
@@ -224,15 +228,16 @@ func TestSettingsAreReadFromTheEnvironment(t *testing.T) {
 var settingsInHelp = []string{
 	"listen", "admin-listen", "base-path", "allow-anonymous", "allowed-host", "allow-origin",
 	"require-preconditions", "request-timeout",
-	"data-dir", "sync", "embedded-listen",
+	"data-dir", "sync", "embedded-listen", "embedded-ws-listen",
 	"nats-url", "nats-creds", "nats-user", "nats-password", "nats-token", "nats-nkey",
 	"nats-tls-ca", "nats-tls-cert", "nats-tls-key",
 	"js-domain", "js-api-prefix", "inbox-prefix", "nats-name",
-	"log-format", "log-level", "drain-delay", "shutdown-timeout",
+	"log-format", "log-level", "log-keys", "drain-delay", "shutdown-timeout",
 }
 
 func TestHelpShowsEverySetting(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {"serve", "--help"}} {
+	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"help"},
+		{"help", "serve"}, {"-h"}} {
 		var out bytes.Buffer
 		if _, _, err := parse(args, &out); !errors.Is(err, errHelpShown) {
 			t.Fatalf("parse %q: %v", args, err)

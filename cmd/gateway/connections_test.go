@@ -137,6 +137,7 @@ func TestConnectionBeyondTheLimitIsAnswered(t *testing.T) {
 		resp, body := dial(t, l).get("/")
 		var problem struct{ Type, Bound string }
 		if resp.StatusCode != 503 || resp.Header.Get("Retry-After") != "1" || !resp.Close ||
+			resp.Header.Get("X-Request-Id") == "" || !strings.HasSuffix(body, "}\n") ||
 			json.Unmarshal([]byte(body), &problem) != nil || problem.Type != "/kv/problems/busy" {
 			t.Fatalf("%d %v %s", resp.StatusCode, resp.Header, body)
 		}
@@ -296,5 +297,23 @@ func TestPrefaceThatComesInPieces(t *testing.T) {
 		if head[3] == 0x1 {
 			return // the answer
 		}
+	}
+}
+
+// A refusal does not come before the request has begun: it would belong to none. If the client
+// sends nothing, it comes all the same.
+func TestRefusalWaitsForTheRequest(t *testing.T) {
+	l, _ := startListener(t, 1)
+	dial(t, l).want(200, "/")
+	silent := dial(t, l)
+	dialled := time.Now()
+	if _, err := silent.r.Peek(1); err != nil {
+		t.Fatal(err)
+	}
+	if time.Since(dialled) < refusalWait/2 {
+		t.Error("the refusal came before the request")
+	}
+	if resp, _ := dial(t, l).get("/"); resp.StatusCode != 503 {
+		t.Errorf("%d", resp.StatusCode)
 	}
 }

@@ -114,7 +114,10 @@ type descriptorBudget struct {
 
 // budgetDescriptors plans what the file descriptors of the process are for.
 func (c *config) budgetDescriptors(bounds *bound.Set, log zerolog.Logger) descriptorBudget {
-	need := storeNeed{embedded: c.NatsURL == "", listens: c.EmbeddedListen != ""}
+	need := storeNeed{
+		embedded: c.NatsURL == "",
+		listens:  c.EmbeddedListen != "" || c.EmbeddedWSListen != "",
+	}
 	if need.embedded {
 		need.streams = natsd.CountStreams(c.DataDir)
 	}

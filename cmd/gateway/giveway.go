@@ -29,9 +29,12 @@ const (
 	refusalTimeout = time.Second
 	// spareTimeout bounds it where no other connection is accepted meanwhile.
 	spareTimeout = 20 * time.Millisecond
+	// refusalWait is how long such a connection may take to begin its request. An answer that
+	// comes before the request belongs to none: Go's client then reports an error of its own.
+	refusalWait = 200 * time.Millisecond
 	// refusalDrain is how many bytes are read of what such a client has sent. With bytes left
 	// unread the system would reset the connection, and the client would lose the answer.
-	refusalDrain = 64 << 10
+	refusalDrain = 1 << 20
 )
 
 // A line has the connections that wait for their clients in one way. The mutex of the listener
@@ -182,7 +185,9 @@ func (l *connections) noteState(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// refuse answers a connection without a place and closes it, within refusalTimeout.
+// refuse answers a connection without a place, and closes it within refusalWait and
+// refusalTimeout. If too many are being refused, it is answered and closed at once, and its client
+// may lose the answer.
 func (l *connections) refuse(c *net.TCPConn) {
 	_ = c.SetDeadline(time.Now().Add(refusalTimeout))
 	hold := new(bound.Hold)
@@ -194,6 +199,12 @@ func (l *connections) refuse(c *net.TCPConn) {
 	go func() {
 		defer hold.Release()
 		defer c.Close()
+		_ = c.SetReadDeadline(time.Now().Add(refusalWait))
+		_, err := c.Read(make([]byte, 1))
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return // the client has gone
+		}
+		_ = c.SetReadDeadline(time.Now().Add(refusalTimeout))
 		if _, err := c.Write(l.refusal); err != nil || c.CloseWrite() != nil {
 			return
 		}

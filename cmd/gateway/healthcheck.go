@@ -16,28 +16,31 @@ const healthcheckTimeout = 3 * time.Second
 
 // healthcheck asks a running gateway whether it is ready. It is for container images without curl.
 func healthcheck(ctx context.Context, cmd *command, out io.Writer) error {
-	address := cmd.Healthcheck.URL
+	address, host := cmd.Healthcheck.URL, ""
 	if address == "" {
 		if strings.HasSuffix(cmd.Listen, ":0") {
 			return &usageError{"healthcheck: --listen has no fixed port: give the address as --url"}
 		}
-		address = baseURL(cmd.Listen, cmd.BasePath) + "/readyz"
+		// With --allowed-host the gateway may not answer to the address on which it listens.
+		address, host = baseURL(cmd.Listen, cmd.BasePath)+"/readyz", "localhost"
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthcheckTimeout)
 	defer cancel()
-	if err := askReady(ctx, address); err != nil {
+	if err := askReady(ctx, address, host); err != nil {
 		return fmt.Errorf("not ready: %w", err)
 	}
 	_, err := fmt.Fprintln(out, "ready")
 	return err
 }
 
-// askReady returns nil if the gateway at an address is ready, and else the reason that it gives.
-func askReady(ctx context.Context, address string) error {
+// askReady returns nil if the gateway at an address is ready, and else the reason that it gives. An
+// empty host stands for that of the address.
+func askReady(ctx context.Context, address, host string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return &usageError{"--url: " + err.Error()}
 	}
+	req.Host = host
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err

@@ -20,6 +20,8 @@ var helpGroups = []kong.Group{
 
 // helpTexts says what each setting does, by the name of its flag.
 var helpTexts = map[string]string{
+	"version": "Print the versions, as the command version does.",
+
 	"listen": "Address of the HTTP API (default ${default}). Port 0 takes a free port. An " +
 		"address that other machines can reach needs --allow-anonymous.",
 	"allow-anonymous": "Let anyone who can reach the addresses read and write. There is no " +
@@ -27,8 +29,8 @@ var helpTexts = map[string]string{
 	"allowed-host": "Answer requests for this host name too, given without a port. Can be given " +
 		"several times. If the gateway listens on loopback, or if a name is given, requests for " +
 		"host names other than these and localhost are refused.",
-	"allow-origin": "Let web pages of this origin, such as https://app.example.com, use the API. " +
-		"Can be given several times.",
+	"allow-origin": "Let web pages of this origin, such as https://app.example.com, use the API " +
+		"and --embedded-ws-listen. Can be given several times.",
 	"base-path":             "Serve everything below this path.",
 	"require-preconditions": "Refuse to write or delete a key without If-Match or If-None-Match.",
 	"request-timeout":       "How long a request waits for NATS at most (default ${default}).",
@@ -59,6 +61,9 @@ var helpTexts = map[string]string{
 		"flag only once.",
 	"embedded-listen": "Address at which native NATS clients can connect, for example " +
 		"127.0.0.1:4222. There is no such listener unless an address is given.",
+	"embedded-ws-listen": "Address at which native NATS clients in web pages can connect over " +
+		"WebSocket without TLS, for example 127.0.0.1:9222. Only pages of the origins of " +
+		"--allow-origin may. There is no such listener unless an address is given.",
 	"slow-writes-above": "While the process has so much more memory in use than at its start " +
 		"(default ${default}), beside the buckets whose storage is memory, writes to the " +
 		"embedded NATS are slowed to 5 MiB a second, since it keeps in memory what was written " +
@@ -86,6 +91,8 @@ var helpTexts = map[string]string{
 	"log-format": "json, console, or auto (the default), which is console on a terminal and json " +
 		"otherwise.",
 	"log-level": "trace, debug, info (the default), warn or error.",
+	"log-keys": "Name the bucket and the key of each request in its line of the log. They are " +
+		"left out by default, since keys can hold names of people.",
 	"drain-delay": "How long to go on serving after SIGTERM while /readyz answers 503, so that " +
 		"load balancers can notice (default ${default}).",
 	"shutdown-timeout": "How long requests may take to finish after that (default ${default}). " +

@@ -112,10 +112,11 @@ func serve(
 		waitFor(c.DrainDelay, failed)
 	}
 	feeds.EndSubscriptions() // ends the streams, for which http.Server.Shutdown would wait for ever
+	farewell := time.Now().Add(min(farewellTime, c.ShutdownTimeout))
+	defer time.AfterFunc(time.Until(farewell), handler.EndStreams).Stop()
 	client.StopWaiting()
-	deadline := time.Now().Add(c.ShutdownTimeout)
 	err = errors.Join(err, api.shutdown(c.ShutdownTimeout))
-	closeStreams(handler, deadline)
+	closeStreams(handler, farewell)
 	if admin != nil {
 		admin.http.Close() // after the API, so that metrics are there while requests finish
 	}
@@ -149,6 +150,8 @@ func startEmbedded(
 		SyncAlways:   c.Sync.always,
 		SyncInterval: c.Sync.interval,
 		Listen:       c.EmbeddedListen,
+		WSListen:     c.EmbeddedWSListen,
+		WSOrigins:    c.AllowOrigin,
 		Streams:      descriptors.streams,
 		Clients:      descriptors.clients,
 		MemoryBytes:  int64(c.MemoryForBuckets),
@@ -220,6 +223,7 @@ func (c *config) handlerOptions(log zerolog.Logger) handlers.Options {
 		CheckHost:            c.checkHost(),
 		AllowedHosts:         c.AllowedHost,
 		AllowOrigins:         c.AllowOrigin,
+		LogKeys:              c.LogKeys,
 		RequirePreconditions: c.RequirePreconditions,
 		StreamAge:            c.StreamMaxAge,
 		TransactionRate:      c.TransactionRate,
@@ -228,6 +232,11 @@ func (c *config) handlerOptions(log zerolog.Logger) handlers.Options {
 		MemoryForAnswers:     int64(c.MemoryForAnswers),
 	}
 }
+
+// farewellTime is how long the clients of streams have to take the last words. What a stream does
+// not deliver is not lost: its client resumes it. So a client that takes nothing does not hold up
+// the end for as long as a request may.
+const farewellTime = 2 * time.Second
 
 // closeStreams waits until the clients of streams have taken the last words, or end has come.
 func closeStreams(handler *handlers.Server, end time.Time) {

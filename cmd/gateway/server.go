@@ -107,7 +107,11 @@ func listen(
 			MaxConcurrentStreams: int(web.streams.Limit()),
 			WriteByteTimeout:     web.connectionWrite.Duration(),
 		},
-		Handler:           handler,
+		Handler: handler,
+		// The handlers answer OPTIONS * as they answer every request, with an id and a line in the
+		// access log.
+		DisableGeneralOptionsHandler: true,
+
 		ConnState:         l.noteState,
 		ConnContext:       handlers.ConnContext,
 		ReadHeaderTimeout: web.headerTime.Duration(),

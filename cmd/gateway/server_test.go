@@ -54,11 +54,12 @@ func TestBaseURLCanBeConnectedTo(t *testing.T) {
 }
 
 func TestHealthcheckReportsReadiness(t *testing.T) {
-	status, body := 200, `{"status":"ready"}`
+	status, body, host := 200, `{"status":"ready"}`, ""
 	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/kv/readyz" {
 			t.Errorf("asked for %s", r.URL.Path)
 		}
+		host = r.Host
 		w.WriteHeader(status)
 		_, _ = w.Write([]byte(body))
 	}))
@@ -70,11 +71,12 @@ func TestHealthcheckReportsReadiness(t *testing.T) {
 	}
 	here := []string{"--listen=" + gateway.Listener.Addr().String(), "--base-path=/kv"}
 
-	if out, err := check(here...); err != nil || out != "ready\n" {
-		t.Errorf("ready gateway: %q, %v", out, err)
+	if out, err := check(here...); err != nil || out != "ready\n" || host != "localhost" {
+		t.Errorf("ready gateway: %q, %v, at %s", out, err, host)
 	}
-	if _, err := check("--url=" + gateway.URL + "/kv/readyz"); err != nil {
-		t.Errorf("by URL: %v", err)
+	if _, err := check("--url=" + gateway.URL + "/kv/readyz"); err != nil ||
+		"http://"+host != gateway.URL {
+		t.Errorf("by URL: %v, at %s", err, host)
 	}
 	status, body = 503, `{"title":"NATS is away","detail":"Try again."}`
 	wantFailure := func(what, text string) {
@@ -94,13 +96,15 @@ func TestHealthcheckReportsReadiness(t *testing.T) {
 }
 
 func TestVersionNamesAllParts(t *testing.T) {
-	var out bytes.Buffer
-	if err := run(t.Context(), []string{"version"}, &out, &out); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"gateway ", "commit ", "built ", "go1.", "nats-server 2."} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("no %q in %q", want, out.String())
+	for _, args := range [][]string{{"version"}, {"--version"}, {"-v"}, {"serve", "-v"}} {
+		var out bytes.Buffer
+		if err := run(t.Context(), args, &out, &out); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"gateway ", "commit ", "built ", "go1.", "nats-server 2."} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%q: no %q in %q", args, want, out.String())
+			}
 		}
 	}
 }

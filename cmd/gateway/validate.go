@@ -167,11 +167,19 @@ func (c *config) checkEmbedded(m *mistakeList, given func(string) bool) {
 	if c.EmbeddedListen != "" {
 		c.checkAddress(m, "embedded-listen", c.EmbeddedListen)
 	}
+	if c.EmbeddedWSListen != "" {
+		c.checkAddress(m, "embedded-ws-listen", c.EmbeddedWSListen)
+	}
+}
+
+// embeddedFlags are the settings that need the embedded nats-server.
+var embeddedFlags = []string{
+	"data-dir", "sync", "accept-loss", "embedded-listen", "embedded-ws-listen",
 }
 
 // checkExternal checks the settings for use with another NATS.
 func (c *config) checkExternal(m *mistakeList, given func(string) bool) {
-	for _, flag := range []string{"data-dir", "sync", "accept-loss", "embedded-listen"} {
+	for _, flag := range embeddedFlags {
 		if given(flag) {
 			m.add("--%s is for the embedded NATS: leave out --%[1]s, or --nats-url", flag)
 		}
