@@ -55,11 +55,12 @@ export class Connection {
 
   #options;
   #url;
-  #failures = 0; // The number of attempts in a row that brought no event.
+  #failures = 0; // The number of attempts in a row that brought nothing new.
   #retry; // How long the gateway asks to wait, in milliseconds.
   #source = null; // The EventSource.
   #abort = null; // Ends the fetch.
   #attempt = 0; // The number of the attempt. What remains of an earlier one changes nothing.
+  #advanced = false; // The attempt has brought more than the bookmarks with which it began.
   #timer; // Begins the next attempt.
   #silence; // Gives the connection up if nothing comes.
   #silences = 0; // How many connections were given up so since the last bookmark.
@@ -120,6 +121,7 @@ export class Connection {
     this.#source?.close();
     this.#abort?.abort();
     this.#source = this.#abort = null;
+    this.#advanced = false;
     return ++this.#attempt;
   }
 
@@ -142,6 +144,7 @@ export class Connection {
       } else {
         this.#options.onDown(lost);
         if (attempt !== this.#attempt) return;
+        this.#advanced = false;
         this.#options.onConnecting(this.lastEventId);
         this.#listenForSilence(attempt);
       }
@@ -227,10 +230,17 @@ export class Connection {
       return this.#failed(error, attempt);
     }
     if (attempt !== this.#attempt) return;
-    if (event.type !== "problem") this.#failures = 0;
-    // A bookmark comes when nothing else is on its way.
-    if (event.type === "bookmark") this.#silences = 0;
+    this.#note(event.type);
     this.lastEventId = event.id;
+  }
+
+  // A stream that resumes begins with a bookmark of where it begins, which says nothing of how well
+  // it goes on. Any other bookmark comes when nothing else is on its way.
+  #note(type) {
+    const isBookmark = type === "bookmark";
+    if (isBookmark && this.#advanced) this.#silences = 0;
+    this.#advanced ||= !isBookmark && type !== "problem";
+    if (this.#advanced) this.#failures = 0;
   }
 
   // A connection whose other end has vanished can be distinguished from a quiet one only by the

@@ -27,7 +27,7 @@ function duration(text) {
   return sum;
 }
 
-/** Adds to the url of a watch bookmarks that a page can see, at a known interval. */
+/** Adds to the url of a watch a known interval of heartbeats. */
 function watchURL(text) {
   const url = new URL(text, globalThis.location?.href);
   for (const name of NOT_A_STATE) {
@@ -35,7 +35,6 @@ function watchURL(text) {
       throw new TypeError(`liveMap: with ${name} the events are not the bucket's state`);
     }
   }
-  if (!url.searchParams.has("bookmarks")) url.searchParams.set("bookmarks", "event");
   if (!url.searchParams.has("heartbeat")) url.searchParams.set("heartbeat", "15s");
   return url;
 }

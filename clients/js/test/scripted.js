@@ -32,7 +32,8 @@ export const removal = (operation, key, revision, more = {}) =>
 export const sync = (revision, more = {}) =>
   block("sync", more.id ?? `${revision}-e1`, { bucket: "shop", revision, exact: true, ...more });
 
-export const RETRY = "retry: 20\n\n";
+/** When to reconnect, as a line of the block that comes next. */
+export const RETRY = "retry: 20\n";
 
 /**
  * A step that answers with a stream of these blocks, which stays open. With `end` the answer ends,
