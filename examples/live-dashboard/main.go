@@ -5,7 +5,7 @@
 package main
 
 import (
-	_ "embed"
+	"embed"
 	"errors"
 	"flag"
 	"log"
@@ -19,8 +19,10 @@ import (
 	js "kvgateway/clients/js"
 )
 
-//go:embed index.html
-var page []byte
+// files are the page and what it loads, beside the module of clients/js.
+//
+//go:embed index.html page.js style.css values.js
+var files embed.FS
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:8090",
@@ -56,8 +58,8 @@ func handler(gateway *url.URL) http.Handler {
 	proxy := proxyTo(gateway)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.EscapedPath(); {
-		case path == "/":
-			servePage(w)
+		case path == "/", path == "/page.js", path == "/style.css", path == "/values.js":
+			servePage(w, r)
 		case strings.HasPrefix(path, "/clients/js/"):
 			w.Header().Set("Cache-Control", "no-cache")
 			modules.ServeHTTP(w, r)
@@ -69,13 +71,12 @@ func handler(gateway *url.URL) http.Handler {
 	})
 }
 
-func servePage(w http.ResponseWriter) {
+func servePage(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-cache")
-	h.Set("Content-Security-Policy", "default-src 'self'; script-src 'self' 'unsafe-inline'; "+
-		"style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'")
-	_, _ = w.Write(page)
+	h.Set("Content-Security-Policy",
+		"default-src 'self'; img-src data:; frame-ancestors 'none'")
+	http.FileServerFS(files).ServeHTTP(w, r)
 }
 
 // proxyTo passes requests on as they came. Host stays the same, since the gateway compares it with
