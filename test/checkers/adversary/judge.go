@@ -51,6 +51,9 @@ type Outcome struct {
 	EndErr error
 	// SameAddress says that the attacker had the innocent client's own address.
 	SameAddress bool
+	// FewDescriptors says that the attack uses up the descriptors. A connection that the gateway
+	// cannot keep for the time of an answer is reset.
+	FewDescriptors bool
 }
 
 // Limits adapt the claims to the machine.
@@ -155,13 +158,22 @@ func judgeTimes(o Outcome, harmless Curve, limits Limits) (failures []Failure) {
 	return failures
 }
 
+// refusals are parts of the errors of requests that were refused: by a status, or, as a stream
+// whose first event is larger than what its socket and its share of memory take, by a cut.
+var refusals = []string{": 429 ", ": 503 ", ": goaway slow", ": it was cut before"}
+
+// resets are parts of the errors of requests whose connection was reset.
+var resets = []string{"reset by peer", "broken pipe", "EOF", "readLoopPeekFailLocked"}
+
 // judgeShared judges the weaker claims for a client that the gateway cannot distinguish from the
 // attacker. It may be refused, with an answer that says so, and may wait, but nothing that it is
 // told may be wrong.
 func judgeShared(o Outcome) (failures []Failure) {
 	var wrong []innocent.Sample
 	for _, s := range o.wrong() {
-		if !strings.Contains(s.Err, ": 429 ") && !strings.Contains(s.Err, ": 503 ") {
+		refused := func(how string) bool { return strings.Contains(s.Err, how) }
+		if !slices.ContainsFunc(refusals, refused) &&
+			!(o.FewDescriptors && slices.ContainsFunc(resets, refused)) {
 			wrong = append(wrong, s)
 		}
 	}

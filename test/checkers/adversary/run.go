@@ -172,7 +172,8 @@ func (r *run) attack(ctx context.Context, a attack.Attack,
 // beside runs the innocent client beside a child with a role, on a gateway of its own.
 func (r *run) beside(ctx context.Context, a attack.Attack, from string,
 	role ...string) (o Outcome, err error) {
-	o = Outcome{Name: a.Name, Late: r.noise.Between, SameAddress: from == innocentAddress}
+	o = Outcome{Name: a.Name, Late: r.noise.Between, SameAddress: from == innocentAddress,
+		FewDescriptors: a.Files > 0}
 	if o.SameAddress {
 		o.Name += " (same address)"
 	}
@@ -182,7 +183,7 @@ func (r *run) beside(ctx context.Context, a attack.Attack, from string,
 	}
 	defer g.remove()
 	random := rand.New(rand.NewPCG(r.seed, 1))
-	client := innocent.New(g.addr, innocentAddress)
+	client := innocent.New(g.addr, innocentAddress, o.SameAddress)
 	if err := client.Prepare(ctx, random); err != nil {
 		return o, err
 	}

@@ -47,6 +47,34 @@ func TestExpiringEntriesAreJudged(t *testing.T) {
 	}
 }
 
+// A copy that lagged may never have had an entry that its origin lost meanwhile, so its streams
+// need not deliver it.
+func TestEntryThatALaggingCopyMayLackIsNotMissed(t *testing.T) {
+	for _, lagged := range []bool{true, false} {
+		s := newScript("e1")
+		s.life().KeepsAll = true
+		s.tell(Item{Kind: "connect"})
+		s.put(1, "a")
+		s.tell(s.point("sync", 1, true))
+		began := s.tick()
+		s.store(s.life(), 2, "b", "put")
+		missed := s.life().Records[2]
+		missed.TTL, missed.Kept = 10*time.Second, false
+		if lagged {
+			s.life().Lags = []Window{{began, s.now.Add(time.Second)}}
+		}
+		s.put(3, "a")
+		s.tell(s.point("bookmark", 3, true))
+		found := Validate(s.trace, s.settled(), plain)
+		if lagged && found != nil {
+			t.Fatal(found)
+		}
+		if !lagged {
+			caught(t, found, "reliable")
+		}
+	}
+}
+
 // aged is a stream of a bucket that is given a time to live. The stream is reset for it, or not.
 func aged(reset bool) *script {
 	s := newScript("e1")

@@ -2,6 +2,8 @@ package main
 
 import (
 	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -103,6 +105,29 @@ func TestLossOfWhatNobodyWasToldIsNoReset(t *testing.T) {
 	s.tell(s.point("bookmark", 3, true))
 	if found := Validate(s.trace, s.settled(), plain); found != nil {
 		t.Fatal(found)
+	}
+}
+
+// The server can be killed between the delivery of a revision to the gateway and that of the
+// message that republishes it. So nobody else saw the revision. Long before the loss it would be
+// invented.
+func TestLastOfALostHistoryMayBeUnseen(t *testing.T) {
+	for _, early := range []time.Duration{10 * time.Millisecond, time.Minute} {
+		s := lost()
+		s.put(3, "c")
+		told := s.now
+		s.branch()
+		old := s.bucket.Lives[0]
+		delete(old.Records, 3)
+		old.End, old.Lost = 2, told.Add(early)
+		s.tell(Item{Kind: "reset", Reason: "purged", HasID: true})
+		found := Validate(s.trace, s.settled(), plain)
+		invented := slices.ContainsFunc(found, func(v Violation) bool {
+			return strings.Contains(v.Detail, "which nobody stored")
+		})
+		if invented != (early == time.Minute) {
+			t.Errorf("%v before the loss: invented is %t", early, invented)
+		}
 	}
 }
 

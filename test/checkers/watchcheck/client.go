@@ -19,6 +19,7 @@ type clientOptions struct {
 	views        map[string]View
 	lines        bool // It asks for NDJSON.
 	messages     bool // It asks for events=message.
+	bare         bool // It asks for bookmarks=id.
 	noValues     bool
 	steady       bool // It reads at once, and its connection is never cut.
 	brief        bool // Each connection begins anew, and ends with the first sync.
@@ -102,7 +103,8 @@ func (c *Client) connect(ctx context.Context) error {
 	if err := c.request(conn); err != nil {
 		return err
 	}
-	left := 500 + c.random.IntN([]int{10_000, 200_000}[c.random.IntN(2)])
+	// The last of these is more than an event has with a large value in Base64.
+	left := 500 + c.random.IntN([]int{10_000, 200_000, 1_000_000}[c.random.IntN(3)])
 	parser := NewParser(&cutReader{conn: conn, client: c, left: left})
 	status, err := parser.line()
 	if err != nil {

@@ -68,10 +68,11 @@ func (r *run) loseTail(ctx context.Context, random *rand.Rand) error {
 	err = errors.Join(err, r.nats.Signal(syscall.SIGCONT))
 	tag, err2 := r.doomed(ctx)
 	time.Sleep(time.Duration(random.IntN(200)) * time.Millisecond)
+	killed := time.Now()
 	err = errors.Join(err, err2, r.nats.Stop(syscall.SIGKILL),
 		r.back(ctx, dir, copied, false), r.compareTag(ctx, tag))
 	for _, recorder := range r.recorders {
-		recorder.crashed()
+		recorder.crashed(killed)
 	}
 	return err
 }

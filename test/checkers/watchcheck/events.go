@@ -37,7 +37,8 @@ func (v *validator) compareWithStored(item Item) {
 	record := v.life.Records[c.Revision]
 	if record == nil {
 		overwritten := v.life.Unknown[c.Revision] ||
-			!v.life.Deleted.IsZero() && c.Revision > v.life.End && v.life.Lost.IsZero()
+			!v.life.Deleted.IsZero() && c.Revision > v.life.End && v.life.Lost.IsZero() ||
+			c.Revision > v.life.End && v.life.lostUnseen(v.now)
 		if !overwritten {
 			v.fail("reliable", "got %+v, which nobody stored", c)
 		}
@@ -62,7 +63,7 @@ func (v *validator) point(item Item) {
 	if item.Revision < v.position {
 		v.fail("bookmarkable", "position %d after %d", item.Revision, v.position)
 	}
-	if !v.synced && (item.Kind == "sync" || v.view.UpdatesOnly && item.Kind == "id") {
+	if !v.synced && (item.Kind == "sync" || v.view.UpdatesOnly) {
 		v.begin(item)
 	}
 	v.position = max(v.position, item.Revision)

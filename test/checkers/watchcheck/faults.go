@@ -64,9 +64,10 @@ func (r *run) restart(process func() *harness.Process,
 }
 
 func (r *run) killNATS(ctx context.Context, random *rand.Rand) error {
+	killed := time.Now()
 	err := r.restart(func() *harness.Process { return r.nats }, syscall.SIGKILL)(ctx, random)
 	for _, recorder := range r.recorders {
-		recorder.crashed()
+		recorder.crashed(killed)
 	}
 	return err
 }

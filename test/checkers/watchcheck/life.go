@@ -40,10 +40,11 @@ type Life struct {
 	Limits []Limit
 	// Removals are those that may have taken messages out of the stream.
 	Removals []*Removal
-	// Crashes are the times at which the server had been killed. A crash can bring back values that
-	// the marker of a removal hid (internal/natsd/doc.go, "What cannot be repaired"). Nothing is
-	// claimed of such a key until it is written again.
-	Crashes []time.Time
+	// Crashes have a window for each time that the server was killed, which ends when it serves
+	// again. A crash can bring back values that the marker of a removal hid, or that newer ones had
+	// displaced (internal/natsd/doc.go, "What cannot be repaired"). Nothing is claimed of such a
+	// key until it is written again.
+	Crashes []Window
 
 	Records map[uint64]*Record
 	// Unknown revisions were stored and overwritten unseen. Nothing is claimed of them.
@@ -154,6 +155,16 @@ func (r *Removal) markers() {
 // never is later than every moment of a run.
 var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
+// unseenAround is how long before or after the server is killed a client may be told of a revision
+// that the gateway got, while the message that republishes it did not arrive here any more.
+const unseenAround = 100 * time.Millisecond
+
+// lostUnseen reports whether a revision that a client is told of now may have been lost with the
+// end of the life, unseen by the recorder.
+func (l *Life) lostUnseen(now time.Time) bool {
+	return !l.Lost.IsZero() && now.Sub(l.Lost).Abs() < unseenAround
+}
+
 // settle works out how long each revision was there. It needs to know all that happened.
 func (l *Life) settle() {
 	l.unknown, l.known = slices.Sorted(maps.Keys(l.Unknown)), slices.Sorted(maps.Keys(l.Records))
@@ -185,15 +196,17 @@ func (l *Life) settleOne(key string, revisions []uint64, i int) {
 		}
 	}
 	l.age(r)
-	if r.Kept && !l.crashed(r.GoneFrom, never) { // After a crash it may have been away for a while.
+	pushedOut := l.pushedOut(revisions, i)
+	// After a crash it may have been away for a while.
+	if r.Kept && !l.crashed(r.GoneFrom, never) && !l.crashed(pushedOut, never) {
 		r.Until, r.GoneFrom, r.GoneBy = never, time.Time{}, time.Time{}
 		return
 	}
-	if l.KeepsAll && l.lagged(r) {
-		r.Doubt = Window{time.Time{}, never}
+	if l.KeepsAll && l.lagged(r) { // The copy may never have had it.
+		r.Until, r.Doubt = time.Time{}, Window{time.Time{}, never}
 		return
 	}
-	r.Until = earliest(l.pushedOut(revisions, i), l.beforeUnknown(r.Revision),
+	r.Until = earliest(pushedOut, l.beforeUnknown(r.Revision),
 		r.GoneFrom, l.Deleted, l.Lost)
 }
 
@@ -211,10 +224,12 @@ func (r *Record) goneBy(at time.Time) {
 	}
 }
 
-// crashed reports whether the server was killed between a removal, if there was one, and a moment.
+// crashed reports whether the server may have been killed between a removal, if there was one, and
+// a moment.
+// A crash brings back what was removed, and what the history limit displaced.
 func (l *Life) crashed(removal, upTo time.Time) bool {
-	return !removal.IsZero() && slices.ContainsFunc(l.Crashes, func(at time.Time) bool {
-		return at.After(removal) && !at.After(upTo)
+	return !removal.IsZero() && slices.ContainsFunc(l.Crashes, func(w Window) bool {
+		return w.To.After(removal) && !w.From.After(upTo)
 	})
 }
 

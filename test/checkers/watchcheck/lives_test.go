@@ -45,7 +45,7 @@ func TestPurgeTakenBackByACrashIsTheTruth(t *testing.T) {
 	for _, crash := range []bool{true, false} {
 		s := purged(true)
 		if crash {
-			s.life().Crashes = append(s.life().Crashes, s.tick())
+			s.crash()
 		}
 		back := s.life().Records[1]
 		back.Kept = true // As the bucket is found at the end.
@@ -60,6 +60,28 @@ func TestPurgeTakenBackByACrashIsTheTruth(t *testing.T) {
 		}
 		if !crash && found == nil {
 			t.Fatal("a key that was away between two snapshots is believed")
+		}
+	}
+}
+
+// A crash brings back what a newer revision had displaced at once, so that nobody could read it. It
+// is in the bucket at the end, beside the newer one, and yet nobody has missed it.
+func TestDisplacedRevisionTakenBackByACrashIsNotMissed(t *testing.T) {
+	for _, crash := range []bool{true, false} {
+		s := lost()
+		back := s.store(s.life(), 3, "c", "put")
+		s.put(4, "c")
+		s.tell(s.point("bookmark", 4, true))
+		if crash {
+			s.crash()
+		}
+		s.life().Records[back.Change.Revision].Kept = true
+		found := Validate(s.trace, s.settled(), plain)
+		if crash && found != nil {
+			t.Fatal(found)
+		}
+		if !crash {
+			caught(t, found, "reliable")
 		}
 	}
 }

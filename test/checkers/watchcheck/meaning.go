@@ -22,21 +22,27 @@ type data struct {
 }
 
 // meaning returns what a block means to the client. It is strict: what the contract does not know
-// becomes an item that no promise allows. On a stream of several buckets, a block without data
-// means something for each bucket that its id names.
+// becomes an item that no promise allows. So does a block without an event or without data: a
+// client calls back for each block, and most cannot make anything of such a one. Only a client that
+// asks for bare ids gets blocks of an id alone. On a stream of several buckets, such a block means
+// something for each bucket that its id names.
 func (c *Client) meaning(b Block, now time.Time) []Item {
-	if b.Data == "" {
+	if c.options.bare && b.HasID && b.Event == "" && b.Data == "" {
 		return c.bareID(b, now)
 	}
 	var d data
-	if err := json.Unmarshal([]byte(b.Data), &d); err != nil {
-		return []Item{{At: now, Kind: "unreadable", Reason: b.Data}}
+	named := b.Event != ""
+	if err := json.Unmarshal([]byte(b.Data), &d); err != nil || named == c.options.messages {
+		return []Item{{At: now, Kind: "unreadable", Reason: b.Event + " with " + b.Data}}
 	}
 	if c.options.messages {
 		b.Event = d.Event
 	}
 	if b.Event == "heartbeat" {
-		return c.bareID(b, now)
+		if !c.options.lines || b.HasID {
+			return []Item{{At: now, Kind: "unreadable", Reason: b.ID + " with " + b.Data}}
+		}
+		return []Item{{At: now, Kind: "bare"}}
 	}
 	item := Item{At: now, Kind: b.Event, Bucket: d.Bucket, Revision: d.Revision, Exact: d.Exact,
 		Reason: d.Reason, HasID: b.HasID}
@@ -44,17 +50,32 @@ func (c *Client) meaning(b Block, now time.Time) []Item {
 	case "problem":
 		item.Reason = d.Type
 	case "sync", "bookmark":
-		p, ok := c.positions(b.ID)[d.Bucket]
-		item.Epoch = p.epoch
-		if !ok || p.inSnapshot || p.revision != d.Revision {
-			item.Kind, item.Reason = "unreadable", b.ID+" with "+b.Data
-		} else if b.Event == "bookmark" && p.epoch == nowhere && !d.Exact {
-			item.Kind = "nowhere"
-		}
+		return []Item{c.pointed(item, b, d)}
 	case "put", "delete", "purge", "expire":
 		return []Item{c.changed(item, b, d)}
 	}
 	return []Item{item}
+}
+
+// pointed completes the item of a sync or a bookmark. A bookmark within a snapshot promises nothing
+// about later changes.
+func (c *Client) pointed(item Item, b Block, d data) Item {
+	p, ok := c.positions(b.ID)[d.Bucket]
+	told := p.revision
+	if p.inSnapshot {
+		told = p.sent
+	}
+	switch {
+	case !ok || told != d.Revision || p.inSnapshot && (b.Event == "sync" || d.Exact):
+		item.Kind, item.Reason = "unreadable", b.ID+" with "+b.Data
+	case p.inSnapshot:
+		item.Kind, item.Revision = "bare", 0
+	case b.Event == "bookmark" && p.epoch == nowhere && !d.Exact:
+		item.Kind, item.Epoch = "nowhere", p.epoch
+	default:
+		item.Epoch = p.epoch
+	}
+	return item
 }
 
 // changed completes the item of a change.
@@ -95,13 +116,10 @@ func (c *Client) digest(value []byte) string {
 // nowhere is the epoch in an id that says that a bucket is deleted.
 const nowhere = "0"
 
-// bareID returns what a heartbeat or the first block means: the positions of its id. A position
-// within a snapshot promises nothing about later changes.
+// bareID returns what a block with an id alone means: the positions of the id. A position within a
+// snapshot promises nothing about later changes.
 func (c *Client) bareID(b Block, now time.Time) []Item {
-	items := []Item{{At: now, Kind: "bare", HasID: b.HasID}}
-	if !b.HasID {
-		return items
-	}
+	items := []Item{{At: now, Kind: "bare", HasID: true}}
 	for bucket, p := range c.positions(b.ID) {
 		if !p.inSnapshot && p.epoch != nowhere {
 			items = append(items, Item{At: now, Kind: "id", Bucket: bucket, Epoch: p.epoch,

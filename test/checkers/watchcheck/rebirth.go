@@ -106,12 +106,12 @@ func (r *Recorder) known(removal *Removal, at time.Time) {
 	removal.Known = at
 }
 
-// crashed notes that the server was killed. It is called a moment before the server serves again.
-func (r *Recorder) crashed() {
+// crashed notes that the server was killed after the moment from, and serves again.
+func (r *Recorder) crashed(from time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	l := r.bucket.last()
-	l.Crashes = append(l.Crashes, time.Now())
+	l.Crashes = append(l.Crashes, Window{from, time.Now()})
 }
 
 // DeleteMessage notes that do takes one revision out of the stream, after which an older one may be

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -8,8 +9,8 @@ import (
 )
 
 func TestBlocksAreParsed(t *testing.T) {
-	p := NewParser(strings.NewReader("retry: 9\r\n\r\nid: 4-e\n: heartbeat\n\n" +
-		"event: put\ndata: a\ndata: b\n\nid: 5-e\ndata: cut"))
+	p := NewParser(strings.NewReader("retry: 9\r\n\r\n: heartbeat\nid: 4-e\n\n" +
+		": heartbeat\nevent: put\ndata: a\ndata: b\n\n: heartbeat\nid: 5-e\ndata: cut"))
 	want := []Block{{}, {ID: "4-e", HasID: true}, {Event: "put", Data: "a\nb"}}
 	for _, block := range want {
 		if got, err := p.Next(); err != nil || got != block {
@@ -41,6 +42,14 @@ func TestIDsMustAgreeWithTheData(t *testing.T) {
 		`"base64":"dg=="}`
 	put := func(id string) Block { return Block{Event: "put", ID: id, HasID: true, Data: data} }
 	deletion := Block{Event: "delete", ID: "4-e", HasID: true, Data: data}
+	bookmark := func(id string, revision int, exact bool) Block {
+		return Block{Event: "bookmark", ID: id, HasID: true,
+			Data: fmt.Sprintf(`{"bucket":"b","revision":%d,"exact":%t}`, revision, exact)}
+	}
+	messages := newClient("", clientOptions{bucket: "b", messages: true}, 1, 1)
+	lines := newClient("", clientOptions{bucket: "b", lines: true}, 1, 1)
+	bare := newClient("", clientOptions{bucket: "b", bare: true}, 1, 1)
+	id := Block{ID: "4-e", HasID: true}
 	cases := map[string]struct {
 		client *Client
 		block  Block
@@ -54,6 +63,20 @@ func TestIDsMustAgreeWithTheData(t *testing.T) {
 		"with another epoch's id":    {one, put("4-f"), "unreadable"},
 		"under another name":         {one, deletion, "unreadable"},
 		"a value nobody asked for":   {noValues, put("4-e"), "unreadable"},
+		"a bookmark":                 {one, bookmark("4-e", 4, true), "bookmark"},
+		"of another revision":        {one, bookmark("4-e", 5, true), "unreadable"},
+		"a bookmark in a snapshot":   {one, bookmark("4.9-e", 4, false), "bare"},
+		"that says the snapshot's":   {one, bookmark("4.9-e", 9, false), "unreadable"},
+		"that says that it is exact": {one, bookmark("4.9-e", 4, true), "unreadable"},
+		"nothing":                    {one, Block{}, "unreadable"},
+		"a bare id":                  {one, id, "unreadable"},
+		"a bare id, wanted":          {bare, id, "bare"},
+		"nothing, with bare ids":     {bare, Block{}, "unreadable"},
+		"data without a name":        {one, Block{Data: data}, "unreadable"},
+		"a message":                  {messages, Block{Data: `{"event":"live"}`}, "live"},
+		"a message with a name":      {messages, Block{Event: "live", Data: `{}`}, "unreadable"},
+		"a heartbeat":                {one, Block{Event: "heartbeat", Data: `{}`}, "unreadable"},
+		"a heartbeat in lines":       {lines, Block{Event: "heartbeat", Data: `{}`}, "bare"},
 		"of several buckets":         {several, put("a=2-d,b=4-e"), "change"},
 		"of several, without its id": {several, put("a=2-d"), "unreadable"},
 	}
@@ -62,6 +85,7 @@ func TestIDsMustAgreeWithTheData(t *testing.T) {
 			t.Errorf("%s: %+v", name, items)
 		}
 	}
+	several.options.bare = true
 	items := several.meaning(Block{ID: "a=2-d,b=3.4-e", HasID: true}, time.Now())
 	if len(items) != 2 || items[1].Bucket != "a" || items[1].Revision != 2 {
 		t.Errorf("ids of several buckets: %+v", items)

@@ -53,6 +53,7 @@ func TestRecorderReadsWhatItMissed(t *testing.T) {
 	r.store(t, "overwritten", "put")
 	r.store(t, "kept.not", "put")
 	r.store(t, "kept.not", "purge")
+	hear(t, recorder, 5)
 	bucket, err := recorder.Finish(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -114,5 +115,24 @@ func unseen(t *testing.T, r *Recorder, f func()) {
 	f()
 	if err := r.subscribe(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// hear waits until the message that republishes a revision has come. The server acknowledges before
+// it republishes.
+func hear(t *testing.T, r *Recorder, revision uint64) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		r.mu.Lock()
+		heard := r.bucket.last().Records[revision] != nil
+		r.mu.Unlock()
+		if heard {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("revision %d was not republished", revision)
+		}
+		<-time.After(time.Millisecond)
 	}
 }

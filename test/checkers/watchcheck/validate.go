@@ -11,7 +11,7 @@ import (
 type Item struct {
 	At time.Time // When it was read; of a connect, when the connection began.
 	// Kind is the name of the event, or change, connect, closed, refused, unreadable, id (an id
-	// alone) or bare (a block without a meaning).
+	// alone) or bare (what promises nothing).
 	Kind     string
 	Bucket   string
 	Epoch    string // Of a change or a position.

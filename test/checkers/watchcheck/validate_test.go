@@ -32,6 +32,12 @@ func (s *script) life() *Life { return s.bucket.last() }
 
 func (s *script) tick() time.Time { s.now = s.now.Add(time.Second); return s.now }
 
+// crash kills the server, which serves again some time before that is noted.
+func (s *script) crash() {
+	killed := s.tick()
+	s.life().Crashes = append(s.life().Crashes, Window{killed, killed.Add(time.Minute)})
+}
+
 // store stores a revision in a life. What the key had before is no longer kept.
 func (s *script) store(l *Life, revision uint64, key, op string) Item {
 	c := Change{Revision: revision, Key: key, Op: op, Value: "v"}

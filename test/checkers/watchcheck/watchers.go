@@ -20,37 +20,38 @@ var variants = []struct {
 	options     clientOptions
 }{
 	{"all", "", View{Matches: anyKey}, clientOptions{}},
-	{"steady", "bookmarks=event", View{Matches: anyKey}, clientOptions{steady: true}},
-	{"hot", "filter=hot.*&bookmarks=event", View{Matches: below("hot.")}, clientOptions{}},
-	{"overlap", "filter=hot.>&filter=hot.k1&filter=cas.k0", View{Matches: func(key string) bool {
-		return below("hot.")(key) || key == "cas.k0"
-	}}, clientOptions{}},
-	{"second", "filter=*.k1&bookmarks=event", View{Matches: func(key string) bool {
+	{"steady", "", View{Matches: anyKey}, clientOptions{steady: true}},
+	{"hot", "filter=hot.*", View{Matches: below("hot.")}, clientOptions{}},
+	{"overlap", "filter=hot.>&filter=hot.k1&filter=cas.k0&bookmarks=id",
+		View{Matches: func(key string) bool {
+			return below("hot.")(key) || key == "cas.k0"
+		}}, clientOptions{bare: true}},
+	{"second", "filter=*.k1", View{Matches: func(key string) bool {
 		return strings.HasSuffix(key, ".k1")
 	}}, clientOptions{}},
-	{"quiet", "filter=quiet.>&bookmarks=event", View{Matches: below("quiet.")}, clientOptions{}},
-	{"history", "include_history=true&bookmarks=event",
+	{"quiet", "filter=quiet.>", View{Matches: below("quiet.")}, clientOptions{}},
+	{"history", "include_history=true",
 		View{Matches: anyKey, History: true}, clientOptions{}},
-	{"updates", "updates_only=true&bookmarks=event",
+	{"updates", "updates_only=true",
 		View{Matches: anyKey, UpdatesOnly: true}, clientOptions{}},
-	{"nodeletes", "ignore_deletes=true&bookmarks=event",
+	{"nodeletes", "ignore_deletes=true",
 		View{Matches: anyKey, IgnoreDeletes: true}, clientOptions{}},
-	{"meta", "meta_only=true&bookmarks=event",
+	{"meta", "meta_only=true",
 		View{Matches: anyKey, NoValues: true}, clientOptions{noValues: true}},
 	{"novalues", "values=none&filter=cold.>",
 		View{Matches: below("cold."), NoValues: true}, clientOptions{noValues: true}},
 	{"lines", "filter=hot.>&filter=cold.>", View{Lines: true, Matches: func(key string) bool {
 		return below("hot.")(key) || below("cold.")(key)
 	}}, clientOptions{lines: true}},
-	{"messages", "events=message&bookmarks=event",
+	{"messages", "events=message",
 		View{Matches: anyKey}, clientOptions{messages: true}},
-	{"first", "resume_from_revision=1&bookmarks=event",
+	{"first", "resume_from_revision=1",
 		View{Matches: anyKey, History: true}, clientOptions{}},
 	// A change that waits for the heartbeat of this one is late.
-	{"seldom", "bookmarks=event&heartbeat=3s", View{Matches: anyKey}, clientOptions{steady: true}},
+	{"seldom", "heartbeat=3s", View{Matches: anyKey}, clientOptions{steady: true}},
 	// Of the many syncs of this one some are told while more is overwritten than anybody reads.
 	{"brief", "filter=hot.*", View{Matches: below("hot.")}, clientOptions{brief: true}},
-	{"stopping", "bookmarks=event",
+	{"stopping", "",
 		View{Matches: anyKey}, clientOptions{steady: true, buffer: 256 << 10}},
 }
 
@@ -63,16 +64,17 @@ var several = []struct {
 	keys        map[string]func(string) bool
 	options     clientOptions
 }{
-	{"several", "watch=one&watch=five:hot.>&watch=long:cold.>&bookmarks=event",
+	{"several", "watch=one&watch=five:hot.>&watch=long:cold.>",
 		map[string]func(string) bool{
 			"one": anyKey, "five": below("hot."), "long": below("cold."),
 		}, clientOptions{}},
-	{"several-bare", "watch=five&watch=one:quiet.>",
-		map[string]func(string) bool{"one": below("quiet."), "five": anyKey}, clientOptions{}},
+	{"several-bare", "watch=five&watch=one:quiet.>&bookmarks=id",
+		map[string]func(string) bool{"one": below("quiet."), "five": anyKey},
+		clientOptions{bare: true}},
 	{"several-lines", "watch=long&watch=one:cas.*",
 		map[string]func(string) bool{"long": anyKey, "one": below("cas.")},
 		clientOptions{lines: true}},
-	{"several-steady", "watch=one&watch=five&watch=long&bookmarks=event",
+	{"several-steady", "watch=one&watch=five&watch=long",
 		map[string]func(string) bool{"one": anyKey, "five": anyKey, "long": anyKey},
 		clientOptions{steady: true}},
 }

@@ -22,6 +22,16 @@ var client = &http.Client{Timeout: 5 * time.Second}
 // once.
 const fatValue = 4 << 10
 
+// The values of the keys below large. are so large, and so many, that a snapshot of their bucket
+// fills several of the batches of 2 MiB in which the gateway reads it. nats-server passes a message
+// over at the end of each, if the bucket keeps a history.
+const (
+	largeBucket   = "five"
+	largeKeys     = 16
+	smallestLarge = 100 << 10
+	largestLarge  = 300 << 10
+)
+
 // write stores, deletes and purges some 30 times a second, over HTTP or natively, and natively now
 // and then in a burst. Refusals during faults are expected.
 func (r *run) write(ctx context.Context, random *rand.Rand, native bool) {
@@ -36,7 +46,15 @@ func (r *run) write(ctx context.Context, random *rand.Rand, native bool) {
 		if native && random.IntN(50) == 0 {
 			r.burst(random, bucket)
 		}
+		large := bucket == largeBucket && random.IntN(40) == 0
+		if large {
+			key = fmt.Sprintf("large.k%d", random.IntN(largeKeys))
+		}
 		a := r.attempt(bucket, key, []string{"delete", "purge"}, random)
+		if large && a.Op == "put" {
+			a.fill(smallestLarge + random.IntN(largestLarge-smallestLarge))
+			a.Value = digest(a.body)
+		}
 		if native {
 			r.sendNative(a)
 		} else {

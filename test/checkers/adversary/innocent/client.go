@@ -18,8 +18,13 @@ var Buckets = []string{"own", "attacked"}
 // prefix begins all keys of the client.
 const prefix = "innocent."
 
-// patience is how long the client waits for an answer before it calls the request failed.
-const patience = 5 * time.Second
+const (
+	// patience is how long the client waits for an answer before it calls the request failed.
+	patience = 5 * time.Second
+	// sharedPatience is that of a client with the attacker's address. It may have to wait for as
+	// long as requests wait in two lines of the gateway, 5 s each (docs/bounds.md).
+	sharedPatience = 15 * time.Second
+)
 
 // A Sample is one request, or one event of a stream.
 type Sample struct {
@@ -36,11 +41,16 @@ type Sample struct {
 
 // A Client is the innocent client. Use New, Prepare, Follow, Work and Finish, in this order.
 type Client struct {
-	addr       string
+	addr string
+	// shared says that the attacker has the same address. Then the gateway cannot distinguish the
+	// two: it may refuse this client, and may cut its streams, which come again.
+	shared     bool
 	transports []http.RoundTripper // With kept connections, with new ones, and with HTTP/2.
 	keys       map[string]chan *key
-	streams    []*stream
-	work       sync.WaitGroup // The requests under way.
+	// transacting has, by bucket, a token for each transaction of the last second.
+	transacting map[string]chan struct{}
+	streams     []*stream
+	work        sync.WaitGroup // The requests under way.
 
 	mu      sync.Mutex // guards what follows
 	samples []Sample
@@ -63,10 +73,13 @@ type change struct {
 	at  time.Time // When the answer came.
 }
 
-// New returns a client of the gateway at addr that connects from the local address from.
-func New(addr, from string) *Client {
-	c := &Client{addr: addr, keys: map[string]chan *key{}, stored: map[string]map[uint64]change{},
-		final: map[string]map[string]uint64{}}
+// New returns a client of the gateway at addr that connects from the local address from. shared
+// says that the attacker has that address, too.
+func New(addr, from string, shared bool) *Client {
+	c := &Client{addr: addr, shared: shared, keys: map[string]chan *key{},
+		transacting: map[string]chan struct{}{},
+		stored:      map[string]map[uint64]change{},
+		final:       map[string]map[string]uint64{}}
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
 	kept := &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: 16}
 	fresh := &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}
@@ -77,6 +90,14 @@ func New(addr, from string) *Client {
 		c.stored[bucket], c.final[bucket] = map[uint64]change{}, map[string]uint64{}
 	}
 	return c
+}
+
+// patience is how long the client waits for an answer.
+func (c *Client) patience() time.Duration {
+	if c.shared {
+		return sharedPatience
+	}
+	return patience
 }
 
 // keysEach is how many keys of each bucket are read and overwritten.
@@ -92,6 +113,7 @@ func (c *Client) Prepare(ctx context.Context, random *rand.Rand) error {
 			return err
 		}
 		c.keys[bucket] = make(chan *key, keysEach)
+		c.transacting[bucket] = make(chan struct{}, transactionsEach)
 		for i := range keysEach {
 			k := &key{
 				bucket: bucket,
@@ -152,6 +174,22 @@ func (c *Client) take(t *turn, bucket string) *key {
 }
 
 func (c *Client) give(k *key) { c.keys[k.bucket] <- k }
+
+// transactionsEach is how many transactions a second the client has in a bucket at most. They are
+// fewer than --transaction-rate leaves when one address has used up its share.
+const transactionsEach = 4
+
+// mayTransact reports whether the client may have another transaction in a bucket. If so, answered
+// must be called after its answer, since the gateway counts it at some moment before.
+func (c *Client) mayTransact(bucket string) (answered func(), ok bool) {
+	tokens := c.transacting[bucket]
+	select {
+	case tokens <- struct{}{}:
+		return func() { time.AfterFunc(time.Second, func() { <-tokens }) }, true
+	default:
+		return nil, false
+	}
+}
 
 // wrote records a write to a key that was acknowledged.
 func (c *Client) wrote(k *key, a *answer) {

@@ -1,6 +1,8 @@
 package innocent
 
 import (
+	"context"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -8,7 +10,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -24,9 +28,10 @@ func against(t *testing.T, answer http.HandlerFunc) map[string][]Sample {
 	defer server.Close()
 	all := map[string][]Sample{}
 	for _, o := range operations {
-		c := New(strings.TrimPrefix(server.URL, "http://"), "127.0.0.1")
+		c := New(strings.TrimPrefix(server.URL, "http://"), "127.0.0.1", false)
 		for _, bucket := range Buckets {
 			c.keys[bucket] = make(chan *key, 2)
+			c.transacting[bucket] = make(chan struct{}, transactionsEach)
 			c.keys[bucket] <- &key{bucket, "innocent.k1", 7, `"7-a"`, []byte("value")}
 			c.keys[bucket] <- &key{bucket, "innocent.k2", 8, `"8-a"`, []byte("value")}
 		}
@@ -46,6 +51,36 @@ func TestRefusalsAreNoted(t *testing.T) {
 			t.Errorf("%s: %+v", name, samples)
 		}
 	}
+}
+
+// The gateway counts a transaction at some moment before its answer, and may refuse one of more
+// than transactionsEach in a second.
+func TestTransactionsAreFewInEachSecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New("", "", false)
+		c.transacting["own"] = make(chan struct{}, transactionsEach)
+		var last func()
+		for range transactionsEach {
+			answered, ok := c.mayTransact("own")
+			if !ok {
+				t.Fatal("refused")
+			}
+			last = answered
+		}
+		for range 2 {
+			if _, ok := c.mayTransact("own"); ok {
+				t.Errorf("more than %d in a second", transactionsEach)
+			}
+			last()
+			last = func() {}
+			time.Sleep(time.Second - 1)
+		}
+		time.Sleep(1)
+		synctest.Wait()
+		if _, ok := c.mayTransact("own"); !ok {
+			t.Error("refused a second after the answer")
+		}
+	})
 }
 
 // Where the client knows what an answer must be, another answer is an error.
@@ -84,7 +119,7 @@ func TestEveryRouteThatReadsIsRead(t *testing.T) {
 
 // told is a stream that has been told of a write at revision 2.
 func told() (*Client, *stream) {
-	c := New("127.0.0.1:1", "127.0.0.1")
+	c := New("127.0.0.1:1", "127.0.0.1", false)
 	c.note("own", "innocent.k1", 2)
 	s := newStream("/", eventType, "own")
 	s.cancel = func() {}
@@ -93,6 +128,42 @@ func told() (*Client, *stream) {
 	s.take(event{Event: "bookmark", Bucket: "own", Revision: 2, Exact: true})
 	c.streams = []*stream{s}
 	return c, s
+}
+
+// A stream that is cut is a fault, unless the gateway cannot distinguish its client from the
+// attacker. Then it comes again, and what it told before does not count.
+func TestCutStreamComesAgain(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		var opened atomic.Int64
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			const state = `event: put
+data: {"bucket":"own","key":"innocent.k1","revision":%d}
+
+event: sync
+data: {"bucket":"own","revision":2,"exact":true}
+
+`
+			again := opened.Add(1) > 1
+			fmt.Fprintf(w, state, map[bool]int{false: 1, true: 2}[again])
+			_ = http.NewResponseController(w).Flush()
+			if again {
+				<-r.Context().Done()
+			}
+		}))
+		defer server.Close()
+		c := New(strings.TrimPrefix(server.URL, "http://"), "127.0.0.1", shared)
+		c.note("own", "innocent.k1", 2)
+		s := newStream("/", eventType, "own")
+		ctx, cancel := context.WithCancel(t.Context())
+		s.cancel = cancel
+		c.streams = []*stream{s}
+		go s.follow(ctx, c)
+		<-s.synced
+		faults := strings.Join(c.Finish(), "; ")
+		if shared && faults != "" || !shared && !strings.Contains(faults, "it ended") {
+			t.Errorf("shared %v: %s", shared, faults)
+		}
+	}
 }
 
 func TestStreamsAreCompared(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 // longPoll waits for a change of a key, and makes the change. It measures the time from the answer
 // to the write until the answer to the poll.
 var longPoll = withKey(func(t *turn, k *key) {
-	ctx, cancel := context.WithTimeout(t.ctx, 2*patience)
+	ctx, cancel := context.WithTimeout(t.ctx, 2*t.client.patience())
 	defer cancel()
 	type end struct {
 		answer *answer

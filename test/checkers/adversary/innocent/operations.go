@@ -45,6 +45,8 @@ var operations = []operation{
 	reading("buckets", 2, "/buckets", jsonType, 0),
 	reading("ready", 2, "/readyz", jsonType, 0),
 	reading("health", 1, "/healthz", jsonType, 0),
+	reading("live", 1, "/livez", jsonType, 0),
+	reading("index", 1, "/", jsonType, 0),
 	reading("version", 1, "/version", jsonType, 0),
 	reading("contract", 1, "/openapi.json", jsonType, 0),
 	reading("contract-yaml", 1, "/openapi.yaml", "*/*", 0),

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -29,6 +30,7 @@ type stream struct {
 	exact    map[string]uint64               // The last exact position, by bucket.
 	faults   []string
 	finished bool // The client ends the stream itself.
+	cuts     int  // How often the gateway has cut it: a fault unless the address is shared.
 }
 
 // event is the part of an event that the client checks.
@@ -85,18 +87,41 @@ func newStream(path, accept string, buckets ...string) *stream {
 	return s
 }
 
-// follow reads the stream to its end.
+// comeAgain is after what time a stream that was cut is opened again.
+const comeAgain = 500 * time.Millisecond
+
+// follow reads the stream to its end. If the gateway may cut it, it is opened again.
 func (s *stream) follow(ctx context.Context, c *Client) {
-	err := events(ctx, c.transports[0], c.addr, s.path, s.accept, func(e event) bool {
+	for {
+		err := events(ctx, c.transports[0], c.addr, s.path, s.accept, func(e event) bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if c.shared && (e.Event == "goaway" && e.Reason == "slow" || e.Event == "problem") {
+				return false
+			}
+			s.take(e)
+			return true
+		})
 		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.take(e)
-		return true
-	})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.finished {
-		s.fault("it ended: %v", err)
+		finished := s.finished
+		if !finished && !c.shared {
+			s.fault("it ended: %v", err)
+		}
+		// What comes next is a new state, and says nothing of what came before.
+		s.cuts++
+		s.last, s.exact = map[string]uint64{}, map[string]uint64{}
+		for _, bucket := range s.buckets {
+			s.fold[bucket] = map[string]uint64{}
+		}
+		s.mu.Unlock()
+		if finished || !c.shared {
+			return
+		}
+		select {
+		case <-time.After(comeAgain):
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
@@ -142,20 +167,27 @@ func (s *stream) fault(format string, args ...any) {
 // opens returns an operation that reads a stream until its initial state has come.
 func opens(path, accept string) func(*turn) {
 	return func(t *turn) {
-		ctx, cancel := context.WithDeadline(t.ctx, t.due.Add(patience))
+		ctx, cancel := context.WithDeadline(t.ctx, t.due.Add(t.client.patience()))
 		defer cancel()
 		path := strings.ReplaceAll(path, "{bucket}", t.bucket)
-		synced := 0
+		synced, goAway := 0, ""
 		transport := t.client.transports[t.random.IntN(len(t.client.transports))]
 		err := events(ctx, transport, t.client.addr, path, accept, func(e event) bool {
-			if e.Event == "sync" {
+			switch e.Event {
+			case "sync":
 				synced++
+			case "goaway":
+				goAway = e.Reason
 			}
 			return synced < max(1, strings.Count(path, "watch="))
 		})
 		switch {
 		case synced > 0:
 			err = nil
+		case goAway != "":
+			err = fmt.Errorf("%s: goaway %s", path, goAway)
+		case errors.Is(err, io.EOF):
+			err = fmt.Errorf("%s: it was cut before its initial state", path)
 		case err != nil:
 			err = fmt.Errorf("%s: %w", path, err)
 		default:

@@ -39,7 +39,7 @@ type answer struct {
 // Headers are pairs of name and value.
 func (t *turn) call(method, path string, body []byte, want int,
 	headers ...string) (*answer, error) {
-	ctx, cancel := context.WithDeadline(t.ctx, t.due.Add(patience))
+	ctx, cancel := context.WithDeadline(t.ctx, t.due.Add(t.client.patience()))
 	defer cancel()
 	a, err := t.send(ctx, method, path, body, want, headers)
 	t.done(err)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"time"
 )
 
 // put overwrites a key on condition that it is as this client left it.
@@ -28,9 +29,15 @@ func (t *turn) store(k *key, v []byte, headers ...string) bool {
 }
 
 // reload reads what a key holds after a write with unknown outcome, so that later requests are not
-// wrong for that reason. It is not measured.
+// wrong for that reason. It is not measured. If the address is shared it may be refused for a
+// while.
 func (t *turn) reload(k *key) {
 	a, err := t.send(t.ctx, http.MethodGet, k.path("keys"), nil, http.StatusOK, nil)
+	for end := time.Now().Add(sharedPatience); t.client.shared && err != nil &&
+		t.ctx.Err() == nil && time.Now().Before(end); {
+		time.Sleep(100 * time.Millisecond)
+		a, err = t.send(t.ctx, http.MethodGet, k.path("keys"), nil, http.StatusOK, nil)
+	}
 	if err != nil {
 		return
 	}
@@ -60,6 +67,11 @@ func createAndDelete(t *turn) {
 
 // transaction overwrites two keys, all or nothing.
 func transaction(t *turn) {
+	answered, ok := t.client.mayTransact(t.bucket)
+	if !ok {
+		return
+	}
+	defer answered()
 	a := t.client.take(t, t.bucket)
 	if a == nil {
 		return
