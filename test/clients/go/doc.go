@@ -1,8 +1,5 @@
-// Package client proves that a client generated from the contract compiles and works. It is a
-// module of its own, so that the generator's dependencies are not the gateway's. The generated
-// package gen is not kept in the repository:
-//
-//	go generate ./... && KVGW_URL=http://127.0.0.1:8080 go test ./...
-package client
-
-//go:generate go tool oapi-codegen -config oapi-codegen.yaml ../../../api/openapi.yaml
+// Package clients proves that the clients which three generators of Go make of the contract compile
+// and work: oapi-codegen, ogen and openapi-generator. It is a module of its own, so that the
+// generators' dependencies are not the gateway's. The generated packages, gen in each room, are not
+// kept in the repository; test/clients/run makes them.
+package clients

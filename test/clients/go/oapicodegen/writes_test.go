@@ -1,4 +1,4 @@
-package client_test
+package oapicodegen_test
 
 import (
 	"net/http"
@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"kvgateway/test/clients/go/gen"
+	"kvgateway/test/clients/go/oapicodegen/gen"
 )
 
 // The bucket allows patches, times to live, idempotency keys and transactions.
@@ -49,10 +49,10 @@ func (s *session) jsonPatch(key string) {
 	refused, err := s.PatchValueWithApplicationJSONPatchPlusJSONBodyWithResponse(
 		s.Context(), s.bucket, key, nil, operations)
 	s.answered(err, refused.HTTPResponse, http.StatusConflict)
-	s.equal("problem", refused.ApplicationproblemJSON409.Type, "/problems/patch-test-failed")
+	s.equal("problem", refused.ApplicationproblemJSONDefault.Type, "/problems/patch-test-failed")
 }
 
-// holds reads a key, which must have the value.
+// holds reads a key, which must have the value. It must be an object: see client.Get.
 func (s *session) holds(key, value string) *gen.GetValueResponse {
 	s.Helper()
 	read, err := s.GetValueWithResponse(s.Context(), s.bucket, key, nil)
@@ -96,13 +96,13 @@ func (s *session) retry(key string) {
 		}
 		return written
 	}
-	first, again, other := put(`1`), put(`1`), put(`2`)
+	first, again, other := put(`{"n":1}`), put(`{"n":1}`), put(`{"n":2}`)
 	s.answered(nil, first.HTTPResponse, http.StatusOK)
 	s.answered(nil, again.HTTPResponse, http.StatusOK)
 	s.equal("the retry's revision", again.JSON200.Revision, first.JSON200.Revision)
 	s.answered(nil, other.HTTPResponse, http.StatusUnprocessableEntity)
-	s.equal("problem", other.ApplicationproblemJSON422.Type, "/problems/idempotency-key-reused")
-	s.holds(key, `1`)
+	s.equal("problem", other.ApplicationproblemJSONDefault.Type, "/problems/idempotency-key-reused")
+	s.holds(key, `{"n":1}`)
 }
 
 // transact writes two keys at once with an idempotency key, and not a second time.
@@ -123,10 +123,10 @@ func (s *session) transact(a, b string) {
 
 	again, err := s.TransactWithResponse(s.Context(), s.bucket, params, transfer)
 	s.answered(err, again.HTTPResponse, http.StatusConflict)
-	s.equal("the first request's revision", *again.ApplicationproblemJSON409.Revision,
+	s.equal("the first request's revision", *again.ApplicationproblemJSONDefault.Revision,
 		done.JSON200.Revision)
 
 	failed, err := s.TransactWithResponse(s.Context(), s.bucket, nil, transfer)
 	s.answered(err, failed.HTTPResponse, http.StatusPreconditionFailed)
-	s.equal("the key in the way", (*failed.ApplicationproblemJSON412.Failed)[0].Key, a)
+	s.equal("the key in the way", (*failed.ApplicationproblemJSONDefault.Failed)[0].Key, a)
 }

@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import createClient from "openapi-fetch";
 import type { paths } from "./gen/contract.d.ts";
+import { baseUrl } from "../scenario.js";
 
-const baseUrl = process.env["KVGW_URL"];
 const bucket = `clients-ts-writes-${Date.now()}`;
-const client = createClient<paths>({ ...(baseUrl && { baseUrl }) });
+const client = createClient<paths>({ baseUrl });
 const at = (key: string) => ({ bucket, key });
 
 // A value is bytes, which openapi-fetch must send as they are and not as JSON.
@@ -118,7 +118,7 @@ async function transact(a: string, b: string) {
   assert.equal(failed.error?.failed?.[0]?.key, a);
 }
 
-test("writes", { skip: baseUrl ? false : "set KVGW_URL to the URL of a gateway" }, async () => {
+test("writes", async () => {
   const { response } = await client.PUT("/buckets/{bucket}", {
     params: { path: { bucket } },
     body: { history: 5, limit_marker_ttl: "1s", allow_atomic: true },

@@ -4,7 +4,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import openapiTS, { astToString } from "openapi-typescript";
 import ts from "typescript";
 
-const contract = new URL("../../../api/openapi.yaml", import.meta.url);
+const contract = new URL("../../../../api/openapi.yaml", import.meta.url);
 const target = new URL("gen/contract.d.ts", import.meta.url);
 
 const blob = ts.factory.createTypeReferenceNode("Blob");

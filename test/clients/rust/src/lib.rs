@@ -1,0 +1,1 @@
+//! The test of the generated client is in `tests/roundtrip.rs`.
