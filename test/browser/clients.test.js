@@ -161,7 +161,11 @@ async function seenThroughRestart(bucket, open) {
   await gateway.createBucket(bucket);
   await gateway.put(bucket, "a", 1);
   const revisions = [];
-  const close = open((event, data) => event === "put" && revisions.push(JSON.parse(data).revision));
+  const empty = []; // A client that calls back for each block must be given an event each time.
+  const close = open((event, data) => {
+    if (!event || !data) empty.push([event, data]);
+    else if (event === "put") revisions.push(JSON.parse(data).revision);
+  });
   try {
     await until("the first", () => revisions.length === 1);
     await restart();
@@ -170,6 +174,7 @@ async function seenThroughRestart(bucket, open) {
     await gateway.put(bucket, "c", 3);
     await until("the third", () => revisions.length >= 3);
     assert.deepEqual(revisions, [1, 2, 3], "each once, in order, without a snapshot in between");
+    assert.deepEqual(empty, []);
   } finally {
     close();
   }

@@ -117,6 +117,170 @@ test("two people edit one key: the second is told, and nothing is lost", async (
   await row(theirs, "stock.pears").waitFor({ state: "detached", ...PATIENCE });
 });
 
+/** Edits a key in the page, and waits until that is stored. */
+async function edit(page, key, text) {
+  await row(page, key).getByRole("button").click();
+  await page.locator("#value").fill(text);
+  await page.locator("#save").click();
+}
+const done = (page) => page.locator("#message.done", { hasText: "Stored as revision" }).waitFor(PATIENCE);
+
+test("an edit changes the value alone: type, time to live and large integers stay", async (t) => {
+  await gateway.createBucket("kept", { limit_marker_ttl: "1s", history: 1 });
+  await gateway.createBucket("aged", { limit_marker_ttl: "1s", ttl: "1h" });
+  const store = (bucket, key, body, type, query = "") =>
+    gateway.send("PUT", `/buckets/${bucket}/keys/${key}${query}`, body, type ? { "Content-Type": type } : {});
+  const entry = (bucket, key) => gateway.send("GET", `/buckets/${bucket}/entries/${key}`);
+  const bytes = (text) => new TextEncoder().encode(text); // fetch sends no type of its own.
+  const order = '{"id": 9007199254740993, "qty": 1.50}';
+  await store("kept", "order", order, "application/vnd.shop+json", "?ttl=1h");
+  await store("kept", "note", "# one", "text/markdown", "?ttl=30m");
+  await store("kept", "plain", bytes("1"));
+  const page = await open(t, "kept");
+  await shows(page, "order", "9007199254740993");
+
+  const before = await entry("kept", "order");
+  await row(page, "order").getByRole("button").click();
+  const shown = await page.locator("#value").inputValue();
+  assert.equal(shown, order, "it is shown as it is stored");
+  await edit(page, "order", shown.replace("1.50", "2"));
+  await done(page);
+  const answer = await fetch(`${gateway.url}/buckets/kept/keys/order`);
+  assert.equal(await answer.text(), '{"id": 9007199254740993, "qty": 2}');
+  const after = await entry("kept", "order");
+  assert.equal(after.content_type, "application/vnd.shop+json");
+  const moved = Date.parse(after.expires) - Date.parse(before.expires);
+  assert.ok(Math.abs(moved) < 5000, `its end moved by ${moved} ms`);
+
+  await edit(page, "note", "# two");
+  await done(page);
+  const note = await entry("kept", "note");
+  assert.deepEqual([note.text, note.content_type, Boolean(note.expires)], ["# two", "text/markdown", true]);
+  await edit(page, "plain", "2");
+  await done(page);
+  const plain = await entry("kept", "plain");
+  assert.deepEqual([plain.text, plain.content_type, plain.expires], ["2", undefined, undefined]);
+
+  await edit(page, "order", "none any more");
+  await page.locator("#message.error", { hasText: "holds JSON" }).waitFor(PATIENCE);
+  assert.equal((await entry("kept", "order")).revision, after.revision, "nothing was stored");
+  await page.getByRole("button", { name: "Store as text" }).click();
+  await done(page);
+  assert.match((await entry("kept", "order")).content_type, /^text\/plain/);
+
+  // Where the bucket gives all entries the same time, an edit begins it anew, as any write does.
+  await store("aged", "a", "1", "text/plain");
+  const aged = await open(t, "aged");
+  await edit(aged, "a", "2");
+  await done(aged);
+  const { created, expires } = await entry("aged", "a");
+  assert.equal(Math.round((Date.parse(expires) - Date.parse(created)) / 1000), 3600);
+});
+
+const refused = (page, why) =>
+  page.locator("#message.error", { hasText: "Nothing was stored" }).filter({ hasText: why })
+    .waitFor(PATIENCE);
+const entryOf = (bucket, key) => gateway.send("GET", `/buckets/${bucket}/entries/${key}`);
+
+test("an edit stores nothing while the time that an entry has left is not known", async (t) => {
+  await gateway.createBucket("unknown", { limit_marker_ttl: "1s", history: 1 });
+  await gateway.send("PUT", "/buckets/unknown/keys/a?ttl=1h", "one", { "Content-Type": "text/plain" });
+  const { revision } = await entryOf("unknown", "a");
+  const page = await open(t, "unknown");
+  await shows(page, "a", "one");
+  const refusal = {
+    status: 503, contentType: "application/problem+json",
+    body: JSON.stringify({ title: "NATS is away", detail: "Try again.", status: 503 }),
+  };
+  const bucket = (url) => url.pathname === "/buckets/unknown";
+  const key = (url) => url.pathname === "/buckets/unknown/keys/a" && url.search === "";
+  const onHead = (answer) => (route) =>
+    route.request().method() === "HEAD" ? answer(route) : route.continue();
+  const refuse = (route) => route.fulfill(refusal);
+  const cut = (route) => route.abort();
+  for (const [url, answer, text] of [
+    [bucket, refuse, "503"], [bucket, cut, "could not be found out"],
+    [key, onHead(refuse), "503"], [key, onHead(cut), "could not be found out"],
+  ]) {
+    await page.route(url, answer);
+    await edit(page, "a", "two");
+    await refused(page, text);
+    assert.equal(await page.locator("#value").inputValue(), "two", "the text stays");
+    assert.equal((await entryOf("unknown", "a")).revision, revision);
+    await page.unroute(url);
+  }
+  await page.locator("#save").click();
+  await done(page);
+  const stored = await entryOf("unknown", "a");
+  assert.deepEqual([stored.text, Boolean(stored.expires)], ["two", true]);
+});
+
+const MARKDOWN = { "Content-Type": "text/markdown" };
+
+test("an entry that lives too short to be edited can be prolonged", async (t) => {
+  await gateway.createBucket("short", { limit_marker_ttl: "1h", history: 5 });
+  await gateway.send("PUT", "/buckets/short/keys/a?ttl=1h", "one", MARKDOWN);
+  const { revision } = await entryOf("short", "a");
+  const page = await open(t, "short");
+  await edit(page, "a", "two");
+  await refused(page, "nothing for less than 1h");
+  assert.equal((await entryOf("short", "a")).revision, revision);
+  assert.equal(await page.locator("#value").inputValue(), "two", "the text stays");
+  await page.getByRole("button", { name: "Store for 1h" }).click();
+  await done(page);
+  const { text, content_type, created, expires } = await entryOf("short", "a");
+  assert.deepEqual([text, content_type], ["two", "text/markdown"]);
+  assert.equal(Math.round((Date.parse(expires) - Date.parse(created)) / 1000), 3600);
+});
+
+test("without a history, an entry with less than a second left can be prolonged", async (t) => {
+  await gateway.createBucket("brief", { limit_marker_ttl: "1m", history: 1 });
+  await gateway.send("PUT", "/buckets/brief/keys/a?ttl=1h", "one", MARKDOWN);
+  const page = await open(t, "brief");
+  // The last half second of an entry is too short for a test.
+  const key = (url) => url.pathname === "/buckets/brief/keys/a" && url.search === "";
+  await page.route(key, (route) => route.fulfill({ status: 200, headers: { "KV-TTL": "500ms" } }));
+  await edit(page, "a", "two");
+  await refused(page, "nothing for less than 1s");
+  await page.getByRole("button", { name: "Store for 1s" }).click();
+  await done(page);
+  await row(page, "a").waitFor({ state: "detached", ...PATIENCE });
+});
+
+test("an entry that expires while it is edited can be created again", async (t) => {
+  await gateway.createBucket("gone", { limit_marker_ttl: "1m", history: 1 });
+  await gateway.send("PUT", "/buckets/gone/keys/a?ttl=2s", "# one", MARKDOWN);
+  const page = await open(t, "gone");
+  await row(page, "a").getByRole("button").click();
+  await page.locator("#value").fill("# two");
+  await page.locator("#message.conflict", { hasText: "this key has expired" }).waitFor(PATIENCE);
+  await page.locator("#save").click();
+  await refused(page, "a has expired");
+  await page.getByRole("button", { name: "Create it again" }).click();
+  await done(page);
+  const { text, content_type, expires } = await entryOf("gone", "a");
+  assert.deepEqual([text, content_type, expires], ["# two", "text/markdown", undefined]);
+});
+
+test("an edit keeps the ends of lines", async (t) => {
+  await gateway.createBucket("lines");
+  const page = await open(t, "lines");
+  for (const [i, [before, edited, after]] of [
+    ["a\r\nb\r\nc\r\n", "a\nB\nc\n", "a\r\nB\r\nc\r\n"],
+    ["a\r\nb\nc\rd\n", "a\nb\nx\nc\nD\n", "a\r\nb\nx\r\nc\r\nD\n"],
+    ["a\nb\n", "a\nb\nc", "a\nb\nc"],
+    ["a\r\nb", "new", "new"],
+    ["one", "one\ntwo", "one\ntwo"],
+    ["a\r\n\r\n", "a\n\nb\n", "a\r\n\r\nb\r\n"],
+  ].entries()) {
+    await gateway.send("PUT", `/buckets/lines/keys/k${i}`, before, { "Content-Type": "text/plain" });
+    await row(page, `k${i}`).waitFor(PATIENCE);
+    await edit(page, `k${i}`, edited);
+    await done(page);
+    assert.equal((await entryOf("lines", `k${i}`)).text, after);
+  }
+});
+
 test("a key is created once, whatever its name", async (t) => {
   await fill("names");
   const page = await open(t, "names");
@@ -168,16 +332,19 @@ test("a bucket that is deleted and created again", async (t) => {
 
 test("the browser's EventSource resumes with Last-Event-ID by itself", async (t) => {
   await fill("raw");
-  const page = await open(t, "names");
+  const page = await open(t, "raw");
   await page.evaluate(() => {
     window.seen = [];
     window.source = new EventSource("/buckets/raw/watch?heartbeat=1s");
-    for (const name of ["put", "delete", "sync", "reset"]) {
+    window.messages = 0;
+    window.source.onmessage = () => window.messages++; // It is for events without a name.
+    for (const name of ["put", "delete", "sync", "reset", "bookmark"]) {
       window.source.addEventListener(name, ({ type, data }) => window.seen.push([type, JSON.parse(data).key]));
     }
   });
   const seen = () => page.evaluate(() => window.seen);
   await until("sync", async () => (await seen()).some(([type]) => type === "sync"));
+  await until("a bookmark", async () => (await seen()).some(([type]) => type === "bookmark"));
   const before = (await seen()).length;
   await gateway.kill();
   await gateway.run();
@@ -185,8 +352,18 @@ test("the browser's EventSource resumes with Last-Event-ID by itself", async (t)
   await until("the new key", async () => (await seen()).some(([, key]) => key === "new"));
   await gateway.remove("raw", "new");
   await until("its removal", async () => (await seen()).some(([type]) => type === "delete"));
-  const after = (await seen()).slice(before).filter(([type]) => type !== "sync");
+  assert.equal(await page.evaluate(() => window.messages), 0, "onmessage stays silent");
+  const after = (await seen()).slice(before).filter(([type]) => !["sync", "bookmark"].includes(type));
   assert.deepEqual(after, [["put", "new"], ["delete", "new"]], "no snapshot, no reset, nothing twice");
+});
+
+test("a tab that opens the address of a stream is told how to watch", async (t) => {
+  await fill("tab");
+  const page = await open(t, "tab");
+  const tab = await page.context().newPage();
+  const response = await tab.goto(`${gateway.url}/buckets/tab/watch`);
+  assert.equal(response.status(), 406);
+  await tab.locator("body", { hasText: "addEventListener" }).waitFor(PATIENCE);
 });
 
 test("a picture of it", async (t) => {

@@ -49,7 +49,8 @@ export class Gateway {
   }
 
   async run() {
-    const args = ["serve", "--listen", this.address, "--data-dir", this.data, "--log-format", "json", ...this.flags];
+    const data = this.flags.includes("--nats-url") ? [] : ["--data-dir", this.data];
+    const args = ["serve", "--listen", this.address, ...data, "--log-format", "json", ...this.flags];
     this.process = await start("gateway", args, addressOf);
     this.address = this.process.found;
   }
@@ -96,10 +97,10 @@ export const CHROMIUM_ARGS = [
 ];
 
 /** Waits until a condition holds. `what` names the condition in the error if it does not. */
-export async function until(what, condition) {
-  for (const deadline = Date.now() + 20_000; Date.now() < deadline; ) {
+export async function until(what, condition, seconds = 20) {
+  for (const deadline = Date.now() + seconds * 1000; Date.now() < deadline; ) {
     if (await condition()) return;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  throw new Error(`not within 20 s: ${what}`);
+  throw new Error(`not within ${seconds} s: ${what}`);
 }
