@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +23,11 @@ func TestCommandLineIsChecked(t *testing.T) {
 		{[]string{"--help"}, 0, "--data-dir=DIR", ""},
 		{[]string{"serve", "--help"}, 0, "$KVGW_DATA_DIR", ""},
 		{[]string{"version"}, 0, "nats-server 2.", ""},
+		{[]string{"--version"}, 0, "nats-server 2.", ""},
+		{[]string{"-v"}, 0, "nats-server 2.", ""},
+		{[]string{"help"}, 0, "--data-dir=DIR", ""},
+		{[]string{"help", "serve"}, 0, "$KVGW_DATA_DIR", ""},
+		{[]string{"help", "healthcheck"}, 0, "--url=URL", ""},
 		{[]string{"healthcheck", "--url=http://127.0.0.1:1/readyz"}, 1, "", "gateway: not ready: "},
 		{[]string{"--sync=often"}, 2, "", "neither always nor an interval"},
 		{[]string{"--listen=0.0.0.0:0"}, 2, "", "add --allow-anonymous"},
@@ -57,6 +64,41 @@ func TestHealthcheckFindsARunningGateway(t *testing.T) {
 	check := launch(t, "healthcheck", "--listen="+g.listen.Addr, "--base-path=/kv")
 	if code := check.wait(); code != 0 || check.stdout.String() != "ready\n" {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, check.stdout, check.stderr)
+	}
+}
+
+// ownAddress returns an address of this machine that is not loopback.
+func ownAddress(t *testing.T) string {
+	t.Helper()
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addresses {
+		if ip, ok := a.(*net.IPNet); ok && !ip.IP.IsLoopback() && ip.IP.To4() != nil {
+			return ip.IP.String()
+		}
+	}
+	t.Skip("this machine has no address but loopback")
+	return ""
+}
+
+// A gateway that answers only to a name of its own is asked for its health at the address on which
+// it listens. It announces itself by that name.
+func TestHealthcheckNamesAHostThatIsAnswered(t *testing.T) {
+	args := []string{"--allow-anonymous", "--allowed-host=kv.example.com"}
+	g := start(t, append(args, "--listen="+ownAddress(t)+":0", "--data-dir="+t.TempDir())...)
+	a, err := (&gateway{t: t, url: "http://" + g.listen.Addr}).do("GET", "/livez", "")
+	if err != nil || a.status != 421 {
+		t.Errorf("by its address: %d, %v", a.status, err)
+	}
+	check := launch(t, append([]string{"healthcheck", "--listen=" + g.listen.Addr}, args...)...)
+	if code := check.wait(); code != 0 || check.stdout.String() != "ready\n" {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, check.stdout, check.stderr)
+	}
+	_, port, _ := net.SplitHostPort(g.listen.Addr)
+	if want := "http://kv.example.com:" + port; g.listen.URL != want {
+		t.Errorf("it announces %s, want %s", g.listen.URL, want)
 	}
 }
 
@@ -142,6 +184,38 @@ func TestHeaderLimits(t *testing.T) {
 		if got != want {
 			t.Errorf("%d bytes of headers: %s, want %s", size, got, want)
 		}
+	}
+}
+
+// TestOptionsOfTheServer checks that OPTIONS *, which net/http would answer itself, is answered as
+// every request is: with an id, after the host was checked, and with a line in the access log.
+func TestOptionsOfTheServer(t *testing.T) {
+	g := start(t, "--data-dir="+t.TempDir())
+	for host, want := range map[string]int{"localhost": 204, "example.com": 421} {
+		var dialer net.Dialer
+		conn, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(g.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "OPTIONS * HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", host)
+		request := &http.Request{Method: http.MethodOptions}
+		response, err := http.ReadResponse(bufio.NewReader(conn), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != want || response.Header.Get("X-Request-Id") == "" {
+			t.Errorf("%s: %d %v", host, response.StatusCode, response.Header)
+		}
+		const allow = "GET, HEAD, PUT, PATCH, POST, DELETE, OPTIONS"
+		if want == 204 && response.Header.Get("Allow") != allow {
+			t.Errorf("Allow: %q", response.Header.Get("Allow"))
+		}
+	}
+	g.stop(syscall.SIGTERM)
+	if log := g.stderr.String(); strings.Count(log, `"method":"OPTIONS"`) != 2 {
+		t.Errorf("the log has not two lines of OPTIONS:\n%s", log)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 
+	"kvgateway/internal/natstest"
+
 	"github.com/nats-io/nats-server/v2/server"
 )
 
@@ -84,7 +86,7 @@ func TestExternalNATSTakesEveryCredential(t *testing.T) {
 }
 
 func TestExternalNATSMayBeAwayAtTheStart(t *testing.T) {
-	port := freePort(t)
+	port := natstest.FreePort(t)
 	g := start(t, fmt.Sprintf("--nats-url=nats://127.0.0.1:%d", port))
 	g.awaitReadyz(503)
 	g.want(200, "GET", "/healthz", "")
@@ -97,7 +99,7 @@ func TestExternalNATSMayBeAwayAtTheStart(t *testing.T) {
 }
 
 func TestReadinessFollowsNATS(t *testing.T) {
-	opts := server.Options{Port: freePort(t), StoreDir: t.TempDir()}
+	opts := server.Options{Port: natstest.FreePort(t), StoreDir: t.TempDir()}
 	ns := startNATS(t, opts)
 	g := start(t, "--nats-url="+ns.ClientURL())
 	g.awaitReadyz(200)
@@ -117,7 +119,9 @@ func TestReadinessFollowsNATS(t *testing.T) {
 // TestWrongCredentialsAreReported checks that a gateway with wrong credentials starts all the same,
 // since they can also be corrected on the server. It is not ready, and says why.
 func TestWrongCredentialsAreReported(t *testing.T) {
-	opts := server.Options{Port: freePort(t), StoreDir: t.TempDir(), Username: "gw", Password: "pw"}
+	opts := server.Options{
+		Port: natstest.FreePort(t), StoreDir: t.TempDir(), Username: "gw", Password: "pw",
+	}
 	ns := startNATS(t, opts)
 	g := start(t, "--nats-url="+ns.ClientURL(), "--nats-user=gw", "--nats-password=wrong")
 	g.awaitReadyz(503)

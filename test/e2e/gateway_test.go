@@ -39,6 +39,7 @@ type logLine struct {
 	URL       string `json:"url"`
 	AdminAddr string `json:"admin_addr"`
 	NATSURL   string `json:"nats_url"`
+	NATSWSURL string `json:"nats_ws_url"`
 }
 
 // start runs a gateway on a free port and waits until it listens. It is killed at the end of the
@@ -78,6 +79,7 @@ func launch(t *testing.T, args ...string) *gateway {
 // launchCommand starts a command that becomes the program with these arguments.
 func launchCommand(t *testing.T, cmd *exec.Cmd, args []string) *gateway {
 	t.Helper()
+	noteSources()
 	g := &gateway{t: t, cmd: cmd, stdout: &output{}, stderr: &output{}, exited: make(chan struct{})}
 	g.cmd.Stdout, g.cmd.Stderr = g.stdout, g.stderr
 	// A race still makes the exit code 66.
@@ -237,7 +239,13 @@ type permanent struct{ error }
 // permanent.
 func eventually(t *testing.T, what string, f func() error) {
 	t.Helper()
-	deadline := time.After(patience)
+	eventuallyWithin(t, patience, what, f)
+}
+
+// eventuallyWithin is eventually with a time of its own.
+func eventuallyWithin(t *testing.T, within time.Duration, what string, f func() error) {
+	t.Helper()
+	deadline := time.After(within)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 )
 
@@ -33,3 +35,13 @@ func buildAndRun(m *testing.M) int {
 	}
 	return m.Run()
 }
+
+// noteSources lists the directories of what the tests build, once a test starts it. `go test`
+// repeats an earlier result unless something has changed that the tests have opened, and does not
+// see what `go build` has.
+var noteSources = sync.OnceFunc(func() {
+	for _, dir := range []string{"api", "cmd", "deploy", "internal"} {
+		_ = filepath.WalkDir(filepath.Join("../..", dir),
+			func(_ string, _ fs.DirEntry, err error) error { return err })
+	}
+})

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net/http"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -42,8 +43,36 @@ func TestNativeClientSharesTheEmbeddedServer(t *testing.T) {
 	g.wantValue("/buckets/shop/keys/from.nats", "written natively")
 }
 
+func TestNativeClientSharesTheEmbeddedServerOverWebSocket(t *testing.T) {
+	const origin = "https://app.example.com"
+	g := start(t, "--data-dir="+t.TempDir(), "--embedded-ws-listen=127.0.0.1:0",
+		"--allow-origin="+origin)
+	g.want(201, "PUT", "/buckets/shop", "")
+	g.want(200, "PUT", "/buckets/shop/keys/a", "written over HTTP")
+
+	page := func(origin string) nats.Option {
+		return nats.WebSocketConnectionHeaders(http.Header{"Origin": {origin}})
+	}
+	kv := nativeBucket(t, g.listen.NATSWSURL, "shop", page(origin))
+	entry, err := kv.Get(t.Context(), "a")
+	if err != nil || string(entry.Value()) != "written over HTTP" {
+		t.Fatalf("get over WebSocket: %v, %v", entry, err)
+	}
+	if _, err := kv.PutString(t.Context(), "b", "written over WebSocket"); err != nil {
+		t.Fatal(err)
+	}
+	g.wantValue("/buckets/shop/keys/b", "written over WebSocket")
+
+	nc, err := nats.Connect(g.listen.NATSWSURL, page("https://evil.example.com"))
+	if err == nil {
+		nc.Close()
+		t.Error("a page of another origin may connect")
+	}
+}
+
 func TestNATSListensOnlyIfAsked(t *testing.T) {
-	if g := start(t, "--data-dir="+t.TempDir()); g.listen.NATSURL != "" {
-		t.Errorf("NATS listens on %s", g.listen.NATSURL)
+	g := start(t, "--data-dir="+t.TempDir())
+	if g.listen.NATSURL != "" || g.listen.NATSWSURL != "" {
+		t.Errorf("NATS listens on %s %s", g.listen.NATSURL, g.listen.NATSWSURL)
 	}
 }

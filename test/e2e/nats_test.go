@@ -49,18 +49,6 @@ func stopNATS(ns *server.Server) {
 	ns.WaitForShutdown()
 }
 
-// freePort returns a port on which nothing listens. Another process could take it before the test
-// does, which is accepted.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // writeFile writes a file in a directory of the test and returns its path.
 func writeFile(t *testing.T, name string, content []byte) string {
 	t.Helper()

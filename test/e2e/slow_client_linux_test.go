@@ -38,6 +38,29 @@ func (g *gateway) dialNarrow(from, path string, times, buffer int) net.Conn {
 	return conn
 }
 
+// Streams whose clients read nothing are no reason to wait, whatever writes them.
+func TestUnreadStreamsDoNotHoldUpTheEnd(t *testing.T) {
+	for _, loops := range []string{"-1", "0"} {
+		t.Run("loops="+loops, func(t *testing.T) {
+			t.Parallel()
+			g := start(t, "--data-dir="+t.TempDir(), "--shutdown-timeout=10m",
+				"--stream-loops="+loops)
+			g.want(201, "PUT", "/buckets/shop", "")
+			unread := g.dialNarrow("127.0.0.1", "/buckets/shop/watch", 1, 4<<10)
+			if _, err := unread.Read(make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+			value := strings.Repeat("v", 900_000)
+			for range 8 { // more than the sockets and the buffers take
+				g.want(200, "PUT", "/buckets/shop/keys/k", value)
+			}
+			if code := g.stop(syscall.SIGTERM); code != 0 {
+				t.Errorf("exit code %d\n%s", code, g.stderr)
+			}
+		})
+	}
+}
+
 // A client with a slow connection gets its answer while others, who read nothing, use all of the
 // memory for answers and wait for more. The operating system holds little for them.
 func TestSlowClientBesideThoseThatTakeNothing(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"kvgateway/internal/natstest"
+
 	"github.com/nats-io/nats-server/v2/server"
 )
 
@@ -167,7 +169,7 @@ func TestGatewayKillLeavesTransactionsWhole(t *testing.T) {
 // TestNATSRestartLeavesTransactionsWhole stops the nats-server and starts it again while the
 // gateway keeps running.
 func TestNATSRestartLeavesTransactionsWhole(t *testing.T) {
-	opts := server.Options{Port: freePort(t), StoreDir: t.TempDir()}
+	opts := server.Options{Port: natstest.FreePort(t), StoreDir: t.TempDir()}
 	ns := startNATS(t, opts)
 	g := start(t, "--nats-url="+ns.ClientURL(), "--transaction-rate=0", "--request-timeout=1s")
 	createLedger(g)
