@@ -8,8 +8,10 @@ LDFLAGS  = -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.built=$(B
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check hooks race lint openapi-lint js-test browser clients fuzz \
-	bench bench-quick bench-watch bench-report watchcheck linearizable adversary full clean
+.PHONY: help build run test check quick-test hooks race lint openapi-lint js-test browser streams \
+	streams-all proxies streams-setup clients clients-all schemathesis fuzz \
+	bench bench-quick bench-watch bench-report watchcheck linearizable adversary full clean \
+	cross release cluster deploy-test native native-all
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
@@ -18,15 +20,35 @@ help: ## List the targets
 build: ## Build bin/gateway
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/gateway ./cmd/gateway
 
+cross: ## Check that the gateway compiles for the other systems of a release
+	CGO_ENABLED=0 GOOS=windows GOARCH=amd64 $(GO) build ./cmd/... ./deploy/...
+	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) build ./cmd/... ./deploy/...
+
+release: ## Make the archives of a release and their checksums in dist/
+	$(GO) run ./deploy/release -version '$(VERSION)' -o dist
+
+NATS_SERVER = github.com/nats-io/nats-server/v2
+
+cluster: build ## Start three nats-servers, two gateways and nginx on loopback (CLUSTER_ARGS)
+	$(GO) build -trimpath -o bin/nats-server $(NATS_SERVER)
+	$(GO) build -trimpath -o bin/cluster ./deploy/cluster
+	bin/cluster $(CLUSTER_ARGS)
+
+deploy-test: ## Check the files of deploy/ with the code of the tools that read them
+	cd test/deploy && $(GO) test -count=1 -vet=off $(DEPLOY_TEST_ARGS) .
+
 run: build ## Start the gateway on an embedded NATS, with the flags in ARGS="--flag …"
 	@bin/gateway serve $(ARGS)
 
 test: ## Run the Go tests
 	$(GO) test ./...
 
-check: lint ## Lint, quick tests, OpenAPI lint, JS tests: run it before each commit
-	$(GO) test -short ./...
-	$(MAKE) openapi-lint js-test
+check: ## Lint, quick tests, OpenAPI lint, JS tests: run it before each commit
+	@$(MAKE) --no-print-directory openapi-lint # npm removes files that go list may be reading
+	@$(MAKE) --no-print-directory -j3 quick-test lint js-test
+
+quick-test:
+	$(GO) test -short -p 4 -parallel 8 ./...
 
 hooks: ## Install a pre-commit hook that runs the quick part of `make check`
 	install -m 755 test/pre-commit "$$(git rev-parse --git-path hooks)/pre-commit"
@@ -39,6 +61,8 @@ lint: ## Check formatting, vet, staticcheck, and that every mutation can still b
 		{ echo "run gofmt -w on these: $$wrong"; exit 1; }
 	$(GO) vet ./...
 	cd test/checkers && $(GO) vet ./...
+	cd test/native && $(GO) vet ./...
+	$(MAKE) cross
 	test/checkers/mutations -n
 	$(GO) run $(STATICCHECK) ./...
 
@@ -53,8 +77,38 @@ browser: build ## Test the live dashboard and other clients of streams (needs No
 	cd test/browser && npm ci --silent --no-audit --no-fund && npm run --silent types && \
 		npm test --silent
 
-clients: build ## Test the generated Go and TypeScript clients (needs Node.js)
+streams: build streams-setup ## Test four libraries for streams (needs Node.js, Chromium, nginx)
+	cd test/streams && PROXIES=nginx npm run gate --silent
+
+streams-all: build streams-setup test/streams/.venv ## Test all libraries (needs Python, too)
+	cd test/streams && npm run all --silent
+
+proxies: build streams-setup test/streams/.venv ## Test all proxies (needs HAProxy, too)
+	cd test/streams && npm run proxies --silent
+
+streams-setup:
+	cd test/streams && npm ci --silent --no-audit --no-fund
+	cd test/streams/go && $(GO) build -trimpath -o ../../../bin/streams-go .
+
+test/streams/.venv: test/streams/requirements.txt
+	python3 -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+clients: build ## Test clients generated for Go, TypeScript, Python (needs Node.js, Java, Python)
 	test/clients/run
+
+clients-all: build ## Test these and those for Java and Rust, too (needs Maven and Cargo as well)
+	test/clients/run all
+
+schemathesis: build ## Check the gateway against the contract with schemathesis (needs Python)
+	test/schemathesis/run
+
+native: build ## Test that Go, JavaScript and Python clients share buckets (needs Node.js, Python)
+	test/native/run
+
+native-all: build ## The same in Java, C, Rust and .NET as well (needs Maven, libnats-dev, cargo)
+	test/native/run all
 
 fuzz: ## Run every fuzz target for FUZZTIME each (default 30s)
 	test/fuzz $(or $(FUZZTIME),30s)
@@ -97,7 +151,9 @@ adversary: build ## Check an innocent client beside attacks for ADVERSARY_TIME (
 FULL_INTERLEAVINGS ?= 40000
 FULL_FUZZTIME ?= 30s
 
-full: ## Run what is too long for the gate: checkers, interleavings, fuzzing (an hour)
+full: ## Run what is too long for the gate: checkers, libraries, proxies, fuzzing (an hour)
+	@echo '== native clients in every language'
+	$(MAKE) native-all
 	@echo '== watchcheck: 10 minutes with loops, then 5 minutes with a goroutine for each stream'
 	$(MAKE) watchcheck WATCHCHECK_TIME=10m
 	KVGW_STREAM_LOOPS=0 $(MAKE) watchcheck WATCHCHECK_TIME=5m
@@ -105,11 +161,21 @@ full: ## Run what is too long for the gate: checkers, interleavings, fuzzing (an
 	$(MAKE) adversary ADVERSARY_TIME=10m ADVERSARY_ARGS='-same-address all -slack 2'
 	@echo '== linearizable for 2 minutes'
 	$(MAKE) linearizable LINEARIZABLE_TIME=2m
+	@echo '== all libraries for streams, and all proxies'
+	$(MAKE) streams-all proxies
 	@echo '== $(FULL_INTERLEAVINGS) interleavings of what a feed decides'
 	$(GO) test ./internal/feed -run TestInterleavings -timeout 30m \
 		-interleavings $(FULL_INTERLEAVINGS)
+	@echo '== every generated client'
+	$(MAKE) clients-all
+	@echo '== schemathesis'
+	$(MAKE) schemathesis
+	@echo '== the files of deploy/, the Dockerfile included'
+	$(MAKE) deploy-test DEPLOY_TEST_ARGS='-tags full -vet=all'
+	@echo '== the archives of a release'
+	$(MAKE) release
 	@echo '== every fuzz target for $(FULL_FUZZTIME)'
 	$(MAKE) fuzz FUZZTIME=$(FULL_FUZZTIME)
 
 clean: ## Remove what was built
-	rm -rf bin
+	rm -rf bin dist

@@ -16,10 +16,11 @@ import (
 const maxFileLines = 400
 
 // isHelper reports whether a package is no part of the gateway, but belongs to its benchmarks,
-// examples or tests.
+// examples, tests or deployment.
 func isHelper(path string) bool {
 	return path == "bench" || strings.HasPrefix(path, "bench/") ||
 		strings.HasPrefix(path, "test/") || strings.HasPrefix(path, "examples/") ||
+		strings.HasPrefix(path, "deploy/") ||
 		path == "internal/natstest" || path == "internal/feed/feedtest" ||
 		path == "internal/archtest"
 }
@@ -41,9 +42,9 @@ var ours = map[string][]string{
 	"internal/kvclient/link": {"internal/bound", "internal/kv"},
 	"internal/kv":            {},
 	"internal/bound":         {},
-	"internal/jsonpatch":     {},
+	"internal/jsonpatch":     {"internal/kv"},
 	"internal/natsd":         {"internal/bound"},
-	"api":                    {},
+	"api":                    {"internal/kv"},
 	"clients/js":             {}, // the browser module's files, embedded
 }
 

@@ -8,9 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -43,6 +45,7 @@ func packages(t *testing.T) []goPackage {
 		}
 		p.ImportPath = strings.TrimPrefix(p.ImportPath, module)
 		found = append(found, p)
+		noteDirectories(t, relative(t, p.Dir)+"/")
 	}
 }
 
@@ -70,9 +73,28 @@ func trackedFiles(t *testing.T, patterns ...string) []trackedFile {
 			t.Fatal(err)
 		}
 		files = append(files, trackedFile{name, text})
+		noteDirectories(t, name)
 	}
 	return files
 }
+
+// noteDirectories lists the directory of a file and all above it. `go test` repeats an earlier
+// result unless something has changed that the tests have opened, and does not see what go and git
+// have, such as a file that is new.
+func noteDirectories(t *testing.T, file string) {
+	t.Helper()
+	for dir := path.Dir(file); ; dir = path.Dir(dir) {
+		if _, noted := notedDirectories.LoadOrStore(dir, true); noted {
+			return
+		}
+		if _, err := os.ReadDir(filepath.Join(root(t), dir)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// notedDirectories has those that noteDirectories has listed.
+var notedDirectories sync.Map
 
 // run runs a command at the root of the module and returns what it prints.
 func run(t *testing.T, name string, args ...string) []byte {

@@ -16,7 +16,8 @@ const (
 
 // In prose and in the contract, tables and lines of JSON may be wider, since they cannot be broken.
 func TestLinesAreNarrow(t *testing.T) {
-	for _, file := range trackedFiles(t, "*.go", "*.md", "*.yaml") {
+	for _, file := range trackedFiles(t, "*.go", "*.md", "*.yaml", "Makefile", "clients/*.js",
+		"examples/*.js") {
 		if isGenerated(file.text) {
 			continue
 		}
@@ -27,6 +28,21 @@ func TestLinesAreNarrow(t *testing.T) {
 		for _, wide := range wideLines(string(file.text), unbreakable) {
 			t.Errorf("%s:%d: the line has %d columns, more than %d",
 				file.path, wide.line, wide.columns, maxColumns)
+		}
+	}
+}
+
+// gofmt takes blanks from the ends of lines of Go. A diff shows those of other files for no reason.
+func TestLinesEndWithoutBlanks(t *testing.T) {
+	files := trackedFiles(t, "*.md", "*.yaml", "*.ts", "*.js", "*.py", "*.c", "*.java", "*.rs",
+		"*.cs", "*.html", "Makefile", "*/run", "*/check")
+	for _, file := range files {
+		line := 0
+		for content := range strings.Lines(string(file.text)) {
+			line++
+			if text := strings.TrimSuffix(content, "\n"); text != strings.TrimRight(text, " \t\r") {
+				t.Errorf("%s:%d: the line ends with a blank", file.path, line)
+			}
 		}
 	}
 }
