@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"kvgateway/internal/natstest"
+	"kvgateway/internal/sse"
 )
 
 // These are the tests of buckets whose history changed: revisions were lost and given out again, or
@@ -53,6 +54,24 @@ func (g *gateway) idAtSync(t testing.TB, target string) (id string) {
 	w := g.watchUntilSync(t, target)
 	w.close()
 	return w.lastID
+}
+
+// idAtOrAfter returns the first id of a new stream, from its event sync on, that is at the revision
+// or behind it.
+func (g *gateway) idAtOrAfter(t testing.TB, target string, revision uint64) (id string) {
+	t.Helper()
+	w := g.watchUntilSync(t, target)
+	defer w.close()
+	for {
+		id, ok := sse.ParseID(w.lastID)
+		if !ok {
+			t.Fatalf("the id %s cannot be read", w.lastID)
+		}
+		if uint64(id.Point.Revision) >= revision {
+			return w.lastID
+		}
+		w.next()
+	}
 }
 
 // resumesWith returns the first event of a stream that is resumed at an id. For a reset it adds the
