@@ -28,10 +28,10 @@ func isHelper(path string) bool {
 // ours are the packages of this module that each of its packages may import. One that is not here
 // may import none, and none may import it.
 var ours = map[string][]string{
-	"cmd/gateway": {"internal/bound", "internal/feed", "internal/handlers", "internal/kvclient",
-		"internal/natsd"},
-	"internal/handlers": {"api", "internal/bound", "internal/feed", "internal/handlers/problem",
-		"internal/jsonpatch", "internal/kv", "internal/kvclient", "internal/sse",
+	"cmd/gateway": {"internal/auth", "internal/bound", "internal/feed", "internal/handlers",
+		"internal/kvclient", "internal/natsd"},
+	"internal/handlers": {"api", "internal/auth", "internal/bound", "internal/feed",
+		"internal/handlers/problem", "internal/jsonpatch", "internal/kv", "internal/kvclient", "internal/sse",
 		"internal/sse/stream"},
 	"internal/handlers/problem": {"internal/bound", "internal/kv"},
 	"internal/sse":              {"internal/feed", "internal/kv", "internal/sse/stream"},
@@ -40,6 +40,7 @@ var ours = map[string][]string{
 	"internal/kvclient": {"internal/bound", "internal/jsonpatch", "internal/kv",
 		"internal/kvclient/link"},
 	"internal/kvclient/link": {"internal/bound", "internal/kv"},
+	"internal/auth":          {"internal/kv"},
 	"internal/kv":            {},
 	"internal/bound":         {},
 	"internal/jsonpatch":     {"internal/kv"},

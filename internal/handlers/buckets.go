@@ -21,7 +21,7 @@ func (s *Server) listBuckets(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	lister := bucketLister{client: s.client, x: x, page: page, digest: digest}
+	lister := bucketLister{client: x.store.client, x: x, page: page, digest: digest}
 	lister.namesOnly = x.query.Get("names") == "true"
 	list, err := readAndHold(x, 0, func() (list bucketList, size int64, err error) {
 		err = s.inBucketPlace(x, func() error {
@@ -76,12 +76,12 @@ func (s *Server) getBucket(x *exchange) error {
 		return err
 	}
 	document, err := readAndHold(x, 0, func() ([]byte, int64, error) {
-		status, err := s.client.Status(x.context(), name)
+		status, err := x.store.client.Status(x.context(), name)
 		if err != nil {
 			return nil, 0, err
 		}
 		bucket := documentOf(status)
-		if n, known := s.client.CountHidden(x.context(), status); known {
+		if n, known := x.store.client.CountHidden(x.context(), status); known {
 			bucket.count(n)
 		}
 		document, err := encodeJSON(bucket)
@@ -147,7 +147,7 @@ func (s *Server) createBucket(
 			return 0, nil, problem.OfBody("", kvclient.JSONReason(err))
 		}
 	}
-	bucket, created, err := s.client.CreateBucket(x.context(), name, config)
+	bucket, created, err := x.store.client.CreateBucket(x.context(), name, config)
 	present := err == nil && !created
 	if _, differs := errors.AsType[*kv.BucketExistsError](err); differs {
 		present = true
@@ -209,7 +209,7 @@ func (s *Server) patchBucket(x *exchange) error {
 		if err != nil {
 			return err
 		}
-		status, err := s.client.UpdateBucket(x.context(), name, settings)
+		status, err := x.store.client.UpdateBucket(x.context(), name, settings)
 		if err != nil {
 			return err
 		}
@@ -231,7 +231,7 @@ func (s *Server) deleteBucket(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	err = s.inBucketPlace(x, func() error { return s.client.DeleteBucket(x.context(), name) })
+	err = s.inBucketPlace(x, func() error { return x.store.client.DeleteBucket(x.context(), name) })
 	if err != nil {
 		return err
 	}

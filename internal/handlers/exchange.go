@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"kvgateway/internal/auth"
 	"kvgateway/internal/bound"
 )
 
@@ -57,6 +58,11 @@ type exchange struct {
 	status int
 	// bytes counts the bytes of the answer's body.
 	bytes int64
+
+	// caller is who makes the request; nil before that is known, and on routes that are open.
+	caller *auth.Caller
+	// store is how the request reaches the buckets; zero on routes that are open.
+	store store
 
 	// request is the request. Once its turn at work has begun, it has the context with that turn.
 	request *http.Request

@@ -103,7 +103,7 @@ func (p *waitingPoll) read() (changed bool) {
 
 // readAnew is read, of the bucket as it is now.
 func (p *waitingPoll) readAnew() (changed bool) {
-	bucket, err := p.server.client.Bucket(p.x.context(), p.wanted.bucket.Name())
+	bucket, err := p.x.store.client.Bucket(p.x.context(), p.wanted.bucket.Name())
 	if err != nil {
 		p.err = err
 		return true
@@ -124,7 +124,7 @@ func (p *waitingPoll) await(wait time.Duration) (kv.Entry, error) {
 		UpdatesOnly: true,
 		NoValues:    true,
 	}
-	subscription, err := p.server.subscribeTo(
+	subscription, err := p.x.store.subscribeTo(
 		ctx, p.wanted.bucket.Name(), options, feed.WakeByToken(wakeUp))
 	if err != nil {
 		return p.entry, err

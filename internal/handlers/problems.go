@@ -19,6 +19,9 @@ func problemOf(err error) problem.Error {
 	if p, ok := transactionProblem(err); ok {
 		return p
 	}
+	if p, ok := refusalProblem(err); ok {
+		return p
+	}
 	if p, ok := ttlProblem(err); ok {
 		return p
 	}

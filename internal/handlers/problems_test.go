@@ -203,6 +203,12 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 	"invalid-body":        simple("PUT", "/buckets/new", "{", jsonType),
 	"invalid-config":      simple("PUT", "/buckets/new", `{"metadata":{"_nats.a":"b"}}`, jsonType),
 	"invalid-cursor":      simple("GET", "/buckets/shop/keys?cursor=x", nil),
+	"unauthenticated": func(t *testing.T) *answer {
+		return startBelow(t, withAuth(t, "tokens: []")).get(t, "/buckets/shop")
+	},
+	"forbidden": func(t *testing.T) *answer {
+		return startBelow(t, withAuth(t, "anonymous: []")).get(t, "/buckets/shop/keys/a")
+	},
 	"cross-site": simple("PUT", "/buckets/shop/keys/a", "v",
 		"Origin: https://example.com"),
 	"forbidden-destination": simple("GET", "/buckets/shop/keys/a", nil,

@@ -107,7 +107,13 @@ func (s *Server) handle(path string, checks *contractChecks, e endpoint) http.Ha
 			defer x.answeringPlace.Release()
 		}
 		defer func() { x.turn.End() }()
-		err := s.before(x, needsTurn)
+		var err error
+		if needsCaller(path) {
+			err = s.identify(x)
+		}
+		if err == nil {
+			err = s.before(x, needsTurn)
+		}
 		if err == nil {
 			err = e(x)
 		}

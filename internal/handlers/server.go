@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"kvgateway/api"
+	"kvgateway/internal/auth"
 	"kvgateway/internal/bound"
 	"kvgateway/internal/feed"
 	"kvgateway/internal/kvclient"
@@ -22,6 +23,8 @@ type Options struct {
 	Client *kvclient.Client
 	// Feeds has the live views of the buckets of Client.
 	Feeds *feed.Hub
+	// Gate decides who is calling and what they may do. If it is nil, everybody may do everything.
+	Gate *auth.Gate
 	// Logger takes the access log and the causes of failures.
 	Logger zerolog.Logger
 	// Build is what /version answers.

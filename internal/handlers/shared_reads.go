@@ -58,7 +58,8 @@ type sharedReads struct {
 
 // A commonRead is what the requests that share a read have in common.
 type commonRead struct {
-	// bucket and epoch name the bucket.
+	// store, bucket and epoch name the bucket.
+	store  *kvclient.Client
 	bucket kv.BucketName
 	epoch  kv.Epoch
 	// key is the key to read, and options say how.
@@ -152,6 +153,7 @@ func (r *sharedRead) endsSoon(ctx context.Context) bool {
 // which begins when the one before it has ended.
 func (s *sharedReads) join(ctx context.Context, wanted wantedEntry, owner string) *sharedRead {
 	common := commonRead{
+		store:      wanted.bucket.Client(),
 		bucket:     wanted.bucket.Name(),
 		epoch:      wanted.bucket.Epoch(),
 		key:        wanted.key,

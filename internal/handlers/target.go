@@ -5,6 +5,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"kvgateway/internal/auth"
 	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
@@ -37,7 +38,7 @@ func (s *Server) bucket(x *exchange) (*kvclient.Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.client.Bucket(x.context(), name)
+	return x.store.client.Bucket(x.context(), name)
 }
 
 // bucketToWrite is bucket for a request that changes something in it.
@@ -46,7 +47,7 @@ func (s *Server) bucketToWrite(x *exchange) (*kvclient.Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.client.BucketToWrite(x.context(), name)
+	return x.store.client.BucketToWrite(x.context(), name)
 }
 
 // key reads the key of the request from the rest of the path, decoded exactly once, or from the
@@ -74,14 +75,22 @@ func (x *exchange) key() (kv.Key, error) {
 	return kv.ParseKey(name)
 }
 
-// target reads the key and finds the bucket. A key that NATS must not see is refused whether or not
-// there is such a bucket.
+// target reads the key and finds the bucket, for a request that shows something of the key. A key
+// that NATS must not see is refused whether or not there is such a bucket, and so is a caller who
+// may not get the key.
 func (s *Server) target(x *exchange) (*kvclient.Bucket, kv.Key, error) {
 	k, err := x.key()
 	if err != nil {
 		return nil, k, err
 	}
-	b, err := s.bucket(x)
+	name, err := x.bucketName()
+	if err != nil {
+		return nil, k, err
+	}
+	if err := x.need(auth.Get, name, k); err != nil {
+		return nil, k, err
+	}
+	b, err := x.store.client.Bucket(x.context(), name)
 	return b, k, err
 }
 

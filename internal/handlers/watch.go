@@ -73,7 +73,7 @@ func (s *Server) watch(x *exchange, request *watchRequest) error {
 	}
 	wakeUp := make(chan struct{}, 1)
 	defer out.close()
-	if err := s.subscribe(x.waitContext(), out, feed.WakeByToken(wakeUp)); err != nil {
+	if err := s.subscribe(x.waitContext(), x.store, out, feed.WakeByToken(wakeUp)); err != nil {
 		return s.refuseWatch(x, request, err)
 	}
 	sse.SetHeaders(x.Header(), request.format)
@@ -124,17 +124,19 @@ func (s *Server) pace(request *watchRequest) stream.Pace {
 // subscribe subscribes to each bucket of the request. wake is called when a subscription may have
 // something to send. A missing bucket is an error only if no other one is there and the client
 // holds no state of any.
-func (s *Server) subscribe(ctx context.Context, o *openStream, wake func()) error {
+func (s *Server) subscribe(
+	ctx context.Context, in store, o *openStream, wake func(),
+) error {
 	if s.options.Draining() {
 		return problem.New(problem.ShuttingDown)
 	}
 	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
 	defer cancel()
-	if err := s.findTargets(ctx, o.request); err != nil {
+	if err := in.findTargets(ctx, o.request); err != nil {
 		return err
 	}
 	for _, t := range o.request.targets {
-		subscription, err := s.subscribeTo(ctx, t.bucket, t.options, wake)
+		subscription, err := in.subscribeTo(ctx, t.bucket, t.options, wake)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("%w: subscribe: %w", kv.ErrTimeout, err)
 		}
@@ -154,7 +156,7 @@ func (s *Server) subscribe(ctx context.Context, o *openStream, wake func()) erro
 // subscribeTo subscribes to a bucket that was found a moment ago, or whose state the client holds.
 // If the feed does not know the bucket, the feed has yet to learn that it was created or is a
 // bucket again, or the bucket was deleted since. The subscription then reports which it is.
-func (s *Server) subscribeTo(
+func (s store) subscribeTo(
 	ctx context.Context,
 	bucket kv.BucketName,
 	options feed.SubscribeOptions,
@@ -169,7 +171,7 @@ func (s *Server) subscribeTo(
 }
 
 // findTargets looks for the buckets before feeds are started for them.
-func (s *Server) findTargets(ctx context.Context, request *watchRequest) error {
+func (s store) findTargets(ctx context.Context, request *watchRequest) error {
 	var missing error
 	present, held := false, false
 	for i := range request.targets {

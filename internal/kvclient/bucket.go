@@ -141,6 +141,9 @@ func (b *Bucket) rebind(ctx context.Context) (*Bucket, error) {
 	return b.client.bind(ctx, b.link, b.name)
 }
 
+// Client returns the client that the bucket was found with.
+func (b *Bucket) Client() *Client { return b.client }
+
 // Name returns the bucket's name.
 func (b *Bucket) Name() kv.BucketName { return b.name }
 

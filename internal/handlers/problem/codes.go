@@ -14,6 +14,8 @@ const (
 	InvalidBody          Code = "invalid-body"
 	InvalidConfig        Code = "invalid-config"
 	InvalidCursor        Code = "invalid-cursor"
+	Unauthenticated      Code = "unauthenticated"
+	Forbidden            Code = "forbidden"
 	CrossSite            Code = "cross-site"
 	ForbiddenDestination Code = "forbidden-destination"
 	NotFound             Code = "not-found"

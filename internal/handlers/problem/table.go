@@ -62,6 +62,20 @@ var table = []Kind{
 			"start again without a cursor.",
 		Detail: "That is not a cursor of this listing. Repeat the parameters of the page that " +
 			"gave it, or start again without a cursor."},
+	{Code: Unauthenticated, Status: http.StatusUnauthorized,
+		Title: "Credential required",
+		Meaning: "The request has no credential, or one that is not known or has expired, and " +
+			"nothing was done. WWW-Authenticate names the schemes that are taken.",
+		Fix: "Send Authorization: Bearer and a token that is valid. `detail` says what is wrong " +
+			"with the one that came, if one did.",
+		Detail: "This needs a credential, and nothing was done. Send Authorization: Bearer and a " +
+			"token."},
+	{Code: Forbidden, Status: http.StatusForbidden,
+		Title: "Not allowed",
+		Meaning: "The caller is known, and may not do this. The answer is the same whether or " +
+			"not there is such a bucket or key. Nothing was done.",
+		Fix: "Use a credential that has the right to take `action` with this key, or ask the " +
+			"gateway's operator for it. GET " + Base + "/access lists what the caller may do."},
 	{Code: CrossSite, Status: http.StatusForbidden,
 		Title: "Cross-site request refused",
 		Meaning: "A page of another origin asked for a change. " +

@@ -1,0 +1,44 @@
+package auth
+
+import "time"
+
+// A Kind says by what a caller was recognised.
+type Kind uint8
+
+// The kinds of callers.
+const (
+	// Anonymous callers presented nothing.
+	Anonymous Kind = iota
+	// OwnToken callers presented a token of the auth file.
+	OwnToken
+	// JWT callers presented a JSON Web Token of a configured issuer.
+	JWT
+	// Certificate callers have a client certificate.
+	Certificate
+	// NATS callers presented a credential that is passed through to NATS.
+	NATS
+)
+
+// String returns the name of the kind, as logs have it.
+func (k Kind) String() string {
+	return [...]string{"anonymous", "token", "jwt", "certificate", "nats"}[k]
+}
+
+// A Caller is who makes a request. It does not change.
+type Caller struct {
+	// Kind says by what it was recognised.
+	Kind Kind
+	// Name is what logs call it. It is unique among the callers of a kind, and has no control
+	// characters.
+	Name string
+	// Rights are what it may do.
+	Rights *Rights
+	// Expires is when its credential ends; zero if that is not known.
+	Expires time.Time
+
+	// presented is what it presented, so that the gate can decide anew.
+	presented *Presented
+}
+
+// Everybody is the caller of every request where there is no auth file.
+var Everybody = &Caller{Rights: Everything}

@@ -1,0 +1,85 @@
+package handlers
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"kvgateway/internal/auth"
+	"kvgateway/internal/feed"
+	"kvgateway/internal/handlers/problem"
+	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient"
+)
+
+// A store is how a request reaches the buckets: as one NATS identity, with the feeds of that
+// identity. Another identity may see another bucket under the same name, so whatever is remembered
+// of a bucket belongs to its store and its name together.
+type store struct {
+	// client reaches the buckets.
+	client *kvclient.Client
+	// feeds has the live views of the buckets of client.
+	feeds *feed.Hub
+}
+
+// needsCaller reports whether the requests of a route must have a caller who is known. Everything
+// else is open: it tells of the gateway, and nothing of what is stored.
+func needsCaller(path string) bool {
+	return strings.HasPrefix(path, "/buckets") || path == "/watch"
+}
+
+// identify finds out who makes the request, and with which store it is answered.
+func (s *Server) identify(x *exchange) (err error) {
+	x.store = store{s.client, s.feeds}
+	if s.options.Gate == nil {
+		x.caller = auth.Everybody
+		return nil
+	}
+	r := x.request
+	presented := &auth.Presented{
+		Authorization: r.Header["Authorization"],
+		Address:       clientAddress(r.RemoteAddr),
+	}
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		presented.Chain = r.TLS.VerifiedChains[0]
+	}
+	x.caller, err = s.options.Gate.Identify(x.context(), presented)
+	return err
+}
+
+// refusalProblem returns the problem of a request whose caller is not known (RFC 9110 §11.6.1, RFC
+// 6750 §3).
+func refusalProblem(err error) (problem.Error, bool) {
+	refusal, ok := errors.AsType[*auth.Refusal](err)
+	if !ok {
+		return problem.Error{}, false
+	}
+	challenge := `Bearer realm="kvgateway"`
+	if refusal.Invalid {
+		challenge += `, error="invalid_token"`
+	}
+	return problem.Error{Code: problem.Unauthenticated, Detail: refusal.Detail,
+		Header: http.Header{"Www-Authenticate": {challenge}}}, true
+}
+
+// need returns an error unless the caller may take the actions with a key.
+func (x *exchange) need(actions auth.Actions, bucket kv.BucketName, key kv.Key) error {
+	if x.caller.Rights.May(actions, bucket, key) {
+		return nil
+	}
+	return forbidden(actions, bucket, "the key "+key.String())
+}
+
+// forbidden returns the problem of a caller without a right. It names what was asked for, and
+// nothing of what others may do or of what there is.
+func forbidden(actions auth.Actions, bucket kv.BucketName, what string) problem.Error {
+	return problem.Error{
+		Code: problem.Forbidden,
+		Members: problem.Members{
+			"action": actions.String(), "bucket": bucket.String(),
+		},
+		Detail: "This needs the right to " + actions.String() + " " + what + " of the bucket " +
+			bucket.String() + ", which the caller does not have. Nothing was done. Use another " +
+			"credential, or ask the gateway's operator for that right.",
+	}
+}
