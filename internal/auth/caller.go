@@ -35,8 +35,12 @@ type Caller struct {
 	Rights *Rights
 	// Expires is when its credential ends; zero if that is not known.
 	Expires time.Time
+	// NATS is the credential that is passed through to NATS; nil for callers of other kinds. Such a
+	// caller has every right, since NATS decides. Its Name is [NATSCredential.Name] until NATS has
+	// said who it is: whoever asks NATS copies the caller and gives the copy another name.
+	NATS *NATSCredential
 
-	// presented is what it presented, so that the gate can decide anew.
+	// presented is what it presented, so that the gate can decide anew ([Gate.renew]).
 	presented *Presented
 }
 

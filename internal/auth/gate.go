@@ -2,12 +2,9 @@ package auth
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/x509"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // Presented is what a request presents of its caller.
@@ -61,28 +58,12 @@ func (g *Gate) Identify(ctx context.Context, presented *Presented) (*Caller, err
 	return g.policy.Load().identify(presented)
 }
 
-// identify is [Gate.Identify] by this policy.
-func (p *Policy) identify(presented *Presented) (*Caller, error) {
-	if len(presented.Authorization) == 0 {
-		if p.anonymous == nil {
-			return nil, &Refusal{Detail: "This needs a credential. Send Authorization: Bearer " +
-				"and a token."}
-		}
-		return &Caller{Rights: p.anonymous, presented: presented}, nil
-	}
-	scheme, credential, _ := strings.Cut(presented.Authorization[0], " ")
-	if len(presented.Authorization) > 1 || !strings.EqualFold(scheme, "Bearer") {
-		return nil, &Refusal{Invalid: true, Detail: "Send one Authorization header with the " +
-			"scheme Bearer."}
-	}
-	token := p.tokens[sha256.Sum256([]byte(strings.TrimLeft(credential, " ")))]
-	if token == nil || !token.expires.IsZero() && !time.Now().Before(token.expires) {
-		return nil, &Refusal{Invalid: true, Detail: "The token is not known, or has expired."}
-	}
-	return &Caller{
-		Kind: OwnToken, Name: token.name, Rights: token.rights, Expires: token.expires,
-		presented: presented,
-	}, nil
+// NATS returns the settings in force for credentials that are passed through to NATS.
+func (g *Gate) NATS() NATSSettings { return g.policy.Load().nats }
+
+// renew returns what a caller is by the policy in force. The error is that of [Gate.Identify].
+func (g *Gate) renew(caller *Caller) (*Caller, error) {
+	return g.policy.Load().identify(caller.presented)
 }
 
 // SetPolicy puts a policy in force, and ends what it does not allow any more.
@@ -91,7 +72,7 @@ func (g *Gate) SetPolicy(policy *Policy) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for f := range g.followers {
-		caller, err := policy.identify(f.caller.presented)
+		caller, err := g.renew(f.caller)
 		if err != nil || !f.still(caller.Rights) {
 			delete(g.followers, f)
 			f.end(RightsChanged)

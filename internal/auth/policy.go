@@ -3,6 +3,7 @@ package auth
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,6 +18,8 @@ type Policy struct {
 	anonymous *Rights
 	// tokens are the callers by the SHA-256 of their tokens.
 	tokens map[[32]byte]*ownToken
+	// nats has the section nats.
+	nats NATSSettings
 }
 
 // An ownToken is a token of the file.
@@ -41,6 +44,11 @@ func Parse(text []byte) (*Policy, error) {
 			Roles   []string  `yaml:"roles"`
 			Expires time.Time `yaml:"expires"`
 		} `yaml:"tokens"`
+		NATS *struct {
+			Enabled        bool           `yaml:"enabled"`
+			MaxConnections *int           `yaml:"max_connections"`
+			Idle           *time.Duration `yaml:"idle"`
+		} `yaml:"nats"`
 	}
 	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&file); err != nil {
 		return nil, fmt.Errorf("auth file: %w", err)
@@ -99,6 +107,18 @@ func Parse(text []byte) (*Policy, error) {
 			return nil, fmt.Errorf("token %s: %w", t.Name, err)
 		}
 		p.tokens[hash] = &ownToken{name: t.Name, rights: rights, expires: t.Expires}
+	}
+	if n := file.NATS; n != nil {
+		p.nats = NATSSettings{n.Enabled, defaultNATSConnections, defaultNATSIdle}
+		if n.MaxConnections != nil {
+			p.nats.MaxConnections = *n.MaxConnections
+		}
+		if n.Idle != nil {
+			p.nats.Idle = *n.Idle
+		}
+		if p.nats.MaxConnections < 1 || p.nats.Idle < time.Second {
+			return nil, errors.New("nats: max_connections must be at least 1, and idle at least 1s")
+		}
 	}
 	return p, nil
 }

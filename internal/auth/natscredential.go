@@ -1,0 +1,81 @@
+package auth
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"time"
+)
+
+// A NATSSettings has the section nats of an auth file. The zero NATSSettings pass nothing through.
+type NATSSettings struct {
+	// Enabled reports whether credentials that are not of the gateway are passed through to NATS.
+	Enabled bool
+	// MaxConnections is how many callers may be connected at once. It is at least 1 if Enabled.
+	MaxConnections int
+	// Idle is how long the connection of a caller without requests stays open.
+	Idle time.Duration
+}
+
+// The settings of the section nats that a file leaves out.
+const (
+	defaultNATSConnections = 1000
+	defaultNATSIdle        = 5 * time.Minute
+)
+
+// A NATSCredential is what a caller presented for NATS: a user and a password, or a token. It
+// cannot be formatted, so that it does not get into logs and errors by mistake.
+type NATSCredential struct {
+	// User and Password are those of the scheme Basic; both "" if there is a token.
+	User, Password string
+	// Token is that of the scheme Bearer; "" if there is a user.
+	Token string
+}
+
+// A NATSID stands for a credential wherever callers are told apart: in pools, caches, cursors and
+// logs. Equal credentials have equal ids for as long as the process runs. Nobody can find out the
+// credential from the id, since it depends on a random key of the process.
+type NATSID [sha256.Size]byte
+
+// String returns the beginning of the id in hexadecimal digits, which is enough to tell callers
+// apart in a log.
+func (id NATSID) String() string { return hex.EncodeToString(id[:8]) }
+
+// natsIDKey is the random key of ids.
+var natsIDKey = func() (key [32]byte) {
+	_, _ = rand.Read(key[:]) // It never fails (see its documentation).
+	return key
+}()
+
+// ID returns the id of the credential.
+func (c *NATSCredential) ID() (id NATSID) {
+	mac := hmac.New(sha256.New, natsIDKey[:])
+	for _, part := range []string{c.User, c.Password, c.Token} {
+		writeSized(mac, part)
+	}
+	mac.Sum(id[:0])
+	return id
+}
+
+// writeSized writes a text after its length, so that other texts cannot come to the same bytes.
+func writeSized(h hash.Hash, text string) {
+	fmt.Fprintf(h, "%d:", len(text)) // A hash never fails (see hash.Hash).
+	_, _ = io.WriteString(h, text)
+}
+
+// Name returns what logs call the caller until NATS has said who it is. What the client calls
+// itself is not used: it may be false, and have any bytes.
+func (c *NATSCredential) Name() string { return "nats-" + c.ID().String() }
+
+// hidden stands for a credential in whatever is formatted.
+const hidden = "(hidden credential)"
+
+// Format writes what stands for a credential, whatever the verb.
+func (c NATSCredential) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
+
+// MarshalText returns what stands for a credential, for JSON and the log.
+func (c NATSCredential) MarshalText() ([]byte, error) { return []byte(hidden), nil }

@@ -1,0 +1,107 @@
+package auth_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"kvgateway/internal/auth"
+)
+
+// identify asks a gate who sends an Authorization header.
+func identify(t *testing.T, gate *auth.Gate, header string) (*auth.Caller, error) {
+	t.Helper()
+	return gate.Identify(t.Context(), &auth.Presented{Authorization: []string{header}})
+}
+
+// gateOf returns the gate of an auth file.
+func gateOf(t *testing.T, file string) *auth.Gate {
+	t.Helper()
+	policy, err := auth.Parse([]byte(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return auth.NewGate(policy)
+}
+
+func basic(user, password string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+}
+
+func TestNATSCredentialIsPassedThrough(t *testing.T) {
+	t.Parallel()
+	gate := gateOf(t, "nats: { enabled: true }")
+	caller, err := identify(t, gate, basic("ann", "se:cret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if caller.Kind != auth.NATS || *caller.NATS != (auth.NATSCredential{
+		User: "ann", Password: "se:cret"}) {
+		t.Error("it is another caller")
+	}
+	token, err := identify(t, gate, "Bearer s3cret")
+	if err != nil || token.NATS.Token != "s3cret" {
+		t.Errorf("a token: %v", err)
+	}
+	if token.Name == caller.Name || strings.Contains(caller.Name, "ann") {
+		t.Errorf("they are called %s and %s", token.Name, caller.Name)
+	}
+}
+
+func TestNATSCredentialIsRefusedUnlessEnabled(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"anonymous: []\nroles: {}", "nats: { enabled: false }"} {
+		for _, header := range []string{basic("ann", "secret"), "Bearer s3cret"} {
+			if caller, err := identify(t, gateOf(t, file), header); err == nil {
+				t.Errorf("%s: %s is %v", file, header, caller.Kind)
+			}
+		}
+	}
+}
+
+func TestNATSCredentialOwnTokensStayHere(t *testing.T) {
+	t.Parallel()
+	gate := gateOf(t, "nats: { enabled: true }")
+	own := auth.TokenPrefix + "unknown"
+	for _, header := range []string{"Bearer " + own, "Bearer  " + own, basic(own, ""),
+		basic("ann", own)} {
+		if caller, err := identify(t, gate, header); err == nil {
+			t.Errorf("%s is %v", header, caller.Kind)
+		}
+	}
+}
+
+func TestNATSCredentialCannotBeFormatted(t *testing.T) {
+	t.Parallel()
+	c := auth.NATSCredential{User: "ann", Password: "secret", Token: "s3cret"}
+	caller := &auth.Caller{NATS: &c}
+	document, err := json.Marshal(caller)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("%v %+v %#v %s %q %x %d %v %s", c, c, c, &c, c, c, &c, caller.NATS, document)
+	for _, secret := range []string{"ann", "secret", "s3cret", fmt.Sprintf("%x", "secret")} {
+		if strings.Contains(text, secret) {
+			t.Errorf("%s is in %s", secret, text)
+		}
+	}
+}
+
+func TestNATSCredentialIDsDifferWithTheParts(t *testing.T) {
+	t.Parallel()
+	seen := make(map[auth.NATSID]auth.NATSCredential)
+	for _, c := range []auth.NATSCredential{
+		{User: "a", Password: "bc"}, {User: "ab", Password: "c"}, {User: "abc"}, {Token: "abc"},
+		{User: "a", Password: "1:b"}, {User: "a1:", Password: "b"},
+	} {
+		if _, twice := seen[c.ID()]; twice {
+			t.Errorf("two credentials have the id %v", c.ID())
+		}
+		if again := c; again.ID() != c.ID() {
+			t.Error("the id of a credential changes")
+		}
+		seen[c.ID()] = c
+	}
+}
