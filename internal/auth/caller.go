@@ -42,6 +42,11 @@ type Caller struct {
 
 	// presented is what it presented, so that the gate can decide anew ([Gate.renew]).
 	presented *Presented
+	// credential is what tells its credential from all others of its kind, for tickets to name it:
+	// of a token the hash. It is nil if there is none.
+	credential []byte
+	// ticket is the ticket with which it came; nil if it presented its credential itself.
+	ticket *ticket
 }
 
 // Everybody is the caller of every request where there is no auth file.

@@ -11,7 +11,8 @@ import (
 type Presented struct {
 	// Authorization has the lines of the header of that name.
 	Authorization []string
-	// Ticket is that of the query, or of the cookie; "" for none.
+	// Ticket is that of the query, or of the cookie; "" for none. If there is one, nothing else
+	// counts.
 	Ticket string
 	// Chain is the verified chain of the client's certificate, its own first; nil for none.
 	Chain []*x509.Certificate
@@ -38,6 +39,8 @@ const TokenPrefix = "kvgw_"
 type Gate struct {
 	// policy is the one in force.
 	policy atomic.Pointer[Policy]
+	// ticketKeys sign and check its tickets.
+	ticketKeys *TicketKeys
 
 	// mu guards followers.
 	mu sync.Mutex
@@ -47,7 +50,7 @@ type Gate struct {
 
 // NewGate returns a gate with a policy.
 func NewGate(policy *Policy) *Gate {
-	g := &Gate{followers: make(map[*Follower]struct{})}
+	g := &Gate{ticketKeys: NewTicketKeys(), followers: make(map[*Follower]struct{})}
 	g.policy.Store(policy)
 	return g
 }
@@ -55,7 +58,11 @@ func NewGate(policy *Policy) *Gate {
 // Identify returns who presents something. It returns a *[Refusal] if that is not known, or if it
 // presents nothing and callers without a credential are refused.
 func (g *Gate) Identify(ctx context.Context, presented *Presented) (*Caller, error) {
-	return g.policy.Load().identify(presented)
+	policy := g.policy.Load()
+	if presented.Ticket != "" {
+		return g.identifyTicket(policy, presented)
+	}
+	return policy.identify(presented)
 }
 
 // NATS returns the settings in force for credentials that are passed through to NATS.
@@ -63,7 +70,7 @@ func (g *Gate) NATS() NATSSettings { return g.policy.Load().nats }
 
 // renew returns what a caller is by the policy in force. The error is that of [Gate.Identify].
 func (g *Gate) renew(caller *Caller) (*Caller, error) {
-	return g.policy.Load().identify(caller.presented)
+	return g.Identify(context.Background(), caller.presented)
 }
 
 // SetPolicy puts a policy in force, and ends what it does not allow any more.

@@ -57,13 +57,18 @@ func (p *Policy) identifyBearer(presented *Presented, token string) (*Caller, er
 
 // identifyOwnToken looks up a token of the file.
 func (p *Policy) identifyOwnToken(presented *Presented, token string) (*Caller, error) {
-	known := p.tokens[sha256.Sum256([]byte(token))]
-	if known == nil || !known.expires.IsZero() && !time.Now().Before(known.expires) {
+	hash := sha256.Sum256([]byte(token))
+	return p.tokens[hash].caller(presented, hash)
+}
+
+// caller returns the caller that has the token with a hash; t is nil if no such token is known.
+func (t *ownToken) caller(presented *Presented, hash [sha256.Size]byte) (*Caller, error) {
+	if t == nil || !t.expires.IsZero() && !time.Now().Before(t.expires) {
 		return nil, invalid("The token is not known, or has expired.")
 	}
 	return &Caller{
-		Kind: OwnToken, Name: known.name, Rights: known.rights, Expires: known.expires,
-		presented: presented,
+		Kind: OwnToken, Name: t.name, Rights: t.rights, Expires: t.expires,
+		presented: presented, credential: hash[:],
 	}, nil
 }
 
