@@ -81,7 +81,8 @@ func TestNATSCredentialCannotBeFormatted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := fmt.Sprintf("%v %+v %#v %s %q %x %d %v %s", c, c, c, &c, c, c, &c, caller.NATS, document)
+	text := fmt.Sprintf("%v %+v %#v %s %q %x %d %v %s",
+		c, c, c, &c, c, c, &c, caller.NATS, document)
 	for _, secret := range []string{"ann", "secret", "s3cret", fmt.Sprintf("%x", "secret")} {
 		if strings.Contains(text, secret) {
 			t.Errorf("%s is in %s", secret, text)
