@@ -40,7 +40,9 @@ type Caller struct {
 	// said who it is: whoever asks NATS copies the caller and gives the copy another name.
 	NATS *NATSCredential
 
-	// presented is what it presented, so that the gate can decide anew ([Gate.renew]).
+	// policy is the policy by which the caller was identified.
+	policy *Policy
+	// presented is what it presented, so that the gate can decide anew ([Gate.Current]).
 	presented *Presented
 	// credential is what tells its credential from all others of its kind, for tickets to name it:
 	// of a token the hash. It is nil if there is none.

@@ -15,5 +15,5 @@
 //	role         a named list of rules
 //	rights       the rules of all roles of a caller
 //	reach        the keys of a bucket for which a caller may take an action
-//	to follow    to be ended when a caller loses the right that it began with
+//	to follow    to be ended when a caller loses the right that it began with; follow.go
 package auth

@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"crypto/x509"
-	"sync"
 	"sync/atomic"
 )
 
@@ -42,15 +41,13 @@ type Gate struct {
 	// ticketKeys sign and check its tickets.
 	ticketKeys *TicketKeys
 
-	// mu guards followers.
-	mu sync.Mutex
-	// followers are what ends with the rights of its caller.
-	followers map[*Follower]struct{}
+	// followers are what is under way and ends with the rights of its caller.
+	followers followers
 }
 
 // NewGate returns a gate with a policy.
 func NewGate(policy *Policy) *Gate {
-	g := &Gate{ticketKeys: NewTicketKeys(), followers: make(map[*Follower]struct{})}
+	g := &Gate{ticketKeys: NewTicketKeys(), followers: newFollowers()}
 	g.policy.Store(policy)
 	return g
 }
@@ -59,71 +56,28 @@ func NewGate(policy *Policy) *Gate {
 // presents nothing and callers without a credential are refused.
 func (g *Gate) Identify(ctx context.Context, presented *Presented) (*Caller, error) {
 	policy := g.policy.Load()
+	caller, err := g.identify(policy, presented)
+	if err != nil {
+		return nil, err
+	}
+	caller.policy = policy
+	return caller, nil
+}
+
+// identify returns a new caller, by a policy.
+func (g *Gate) identify(policy *Policy, presented *Presented) (*Caller, error) {
 	if presented.Ticket != "" {
 		return g.identifyTicket(policy, presented)
 	}
 	return policy.identify(presented)
 }
 
+// identifyAgain is Identify for what a caller presented earlier. It must be cheap, and must not
+// count against the limits of failures: a change of the policy calls it for each caller with
+// something under way.
+func (g *Gate) identifyAgain(presented *Presented) (*Caller, error) {
+	return g.Identify(context.Background(), presented)
+}
+
 // NATS returns the settings in force for credentials that are passed through to NATS.
 func (g *Gate) NATS() NATSSettings { return g.policy.Load().nats }
-
-// renew returns what a caller is by the policy in force. The error is that of [Gate.Identify].
-func (g *Gate) renew(caller *Caller) (*Caller, error) {
-	return g.Identify(context.Background(), caller.presented)
-}
-
-// SetPolicy puts a policy in force, and ends what it does not allow any more.
-func (g *Gate) SetPolicy(policy *Policy) {
-	g.policy.Store(policy)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for f := range g.followers {
-		caller, err := g.renew(f.caller)
-		if err != nil || !f.still(caller.Rights) {
-			delete(g.followers, f)
-			f.end(RightsChanged)
-		}
-	}
-}
-
-// An End is why something that follows its caller is ended.
-type End uint8
-
-// The reasons for an end.
-const (
-	// RightsChanged: the caller is not known any more, or its rights are others.
-	RightsChanged End = iota
-	// CredentialExpired: the time of the credential is over.
-	CredentialExpired
-)
-
-// A Follower is something under way that ends with the rights of its caller.
-type Follower struct {
-	gate   *Gate
-	caller *Caller
-	still  func(*Rights) bool
-	end    func(End)
-}
-
-// Follow makes something end with the rights of its caller. still reports whether it may go on with
-// the rights that the caller has now. end is called at most once, on another goroutine, when it may
-// not, or when the credential has expired; it must not block. The caller of Follow must
-// [Follower.Close] what it returns.
-func (g *Gate) Follow(caller *Caller, still func(*Rights) bool, end func(End)) *Follower {
-	f := &Follower{gate: g, caller: caller, still: still, end: end}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.followers[f] = struct{}{}
-	return f
-}
-
-// Close ends the following. It is safe to call it on nil and more than once.
-func (f *Follower) Close() {
-	if f == nil {
-		return
-	}
-	f.gate.mu.Lock()
-	defer f.gate.mu.Unlock()
-	delete(f.gate.followers, f)
-}

@@ -1,0 +1,285 @@
+package auth
+
+import (
+	"container/heap"
+	"crypto/sha256"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A followedCaller is a caller with something under way.
+type followedCaller struct {
+	// id is that of what the caller presented.
+	id [sha256.Size]byte
+	// caller is the caller as it was identified last.
+	caller *Caller
+	// followers are what is under way; there is at least one.
+	followers []*Follower
+	// noticed reports whether CredentialExpiring was told, or its time was over when the caller
+	// came.
+	noticed bool
+	// heapIndex is the place in the calendar; notInCalendar if the credential has no end.
+	heapIndex int
+}
+
+// notInCalendar is the index of a caller whose credential has no end.
+const notInCalendar = -1
+
+// due returns when the next end is to be told.
+func (c *followedCaller) due() time.Time {
+	if c.noticed {
+		return c.caller.Expires
+	}
+	return c.caller.Expires.Add(-ExpiryNotice)
+}
+
+// take removes the followers for which end holds, and returns what they follow for.
+func (c *followedCaller) take(end func(Underway) bool) (ended []Underway) {
+	kept := c.followers[:0]
+	for _, f := range c.followers {
+		if end(f.underway) {
+			ended = append(ended, f.underway)
+			f.caller = nil
+			continue
+		}
+		f.index = len(kept)
+		kept = append(kept, f)
+	}
+	clear(c.followers[len(kept):])
+	c.followers = kept
+	return ended
+}
+
+// followers has the callers with something under way. A caller is what was presented, however many
+// requests have presented it: 10,000 streams of one token are one caller with 10,000 followers.
+//
+// One timer serves the ends of all credentials.
+//
+//	event                        what is under way
+//	the policy, or what it       the caller is identified once, and what it may not do any more
+//	relies on, changes           ends: RightsChanged; for the rest the new end of validity counts
+//	it begins, and its caller    the same, for this caller
+//	was identified before that
+//	ExpiryNotice before the end  it is told CredentialExpiring
+//	the credential ends          CredentialExpired
+type followers struct {
+	// deciding is held while callers are identified anew. It is locked before mu.
+	deciding sync.Mutex
+
+	// mu guards the fields below, and the callers with their followers. Nothing is locked, and no
+	// End is called, while it is held.
+	mu sync.Mutex
+	// callers are the callers by their id.
+	callers map[[sha256.Size]byte]*followedCaller
+	// calendar has those whose credential has an end.
+	calendar calendar
+	// timer fires when the first in the calendar is due; nil before there was one.
+	timer *time.Timer
+}
+
+// newFollowers returns a registry without callers.
+func newFollowers() followers {
+	return followers{callers: make(map[[sha256.Size]byte]*followedCaller)}
+}
+
+// add adds something under way to its caller. It reports whether the caller was identified by the
+// policy in force, for this request as well as for those before. If not, it must be identified
+// anew, since the change of the policy may have missed it.
+func (r *followers) add(
+	f *Follower,
+	caller *Caller,
+	u Underway,
+	policy *atomic.Pointer[Policy],
+) (c *followedCaller, current bool) {
+	id := caller.presented.id()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c = r.callers[id]; c == nil {
+		own := *caller
+		own.presented = caller.presented.clone()
+		c = &followedCaller{id: id, caller: &own, heapIndex: notInCalendar}
+		r.callers[id] = c
+		r.scheduleLocked(c)
+	}
+	*f = Follower{caller: c, index: len(c.followers), underway: u}
+	c.followers = append(c.followers, f)
+	inForce := policy.Load() // A change that comes later finds this caller.
+	return c, caller.policy == inForce && c.caller.policy == inForce
+}
+
+// remove removes a follower.
+func (r *followers) remove(f *Follower) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := f.caller
+	if c == nil {
+		return
+	}
+	last := len(c.followers) - 1
+	moved := c.followers[last]
+	c.followers[f.index], moved.index = moved, f.index
+	c.followers[last] = nil
+	c.followers = c.followers[:last]
+	f.caller = nil
+	r.dropIfIdleLocked(c)
+}
+
+// all returns the callers.
+func (r *followers) all() []*followedCaller {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]*followedCaller, 0, len(r.callers))
+	for _, c := range r.callers {
+		all = append(all, c)
+	}
+	return all
+}
+
+// decided notes who a caller is now; nil if it is not known any more. It returns what must end.
+func (r *followers) decided(c *followedCaller, now *Caller) (ended []Underway) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now != nil {
+		own := *now
+		own.presented = c.caller.presented
+		c.caller, c.noticed = &own, false
+	}
+	ended = c.take(func(u Underway) bool { return now == nil || !u.StillAllowed(now.Rights) })
+	if len(c.followers) > 0 {
+		r.scheduleLocked(c)
+	}
+	r.dropIfIdleLocked(c)
+	return ended
+}
+
+// revoked removes all followers of a caller, and returns what must end.
+func (r *followers) revoked(caller *Caller) (ended []Underway) {
+	id := caller.presented.id()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.callers[id]; c != nil {
+		ended = c.take(func(Underway) bool { return true })
+		r.dropIfIdleLocked(c)
+	}
+	return ended
+}
+
+// dropIfIdleLocked forgets a caller with nothing under way.
+func (r *followers) dropIfIdleLocked(c *followedCaller) {
+	if len(c.followers) > 0 || r.callers[c.id] != c {
+		return
+	}
+	delete(r.callers, c.id)
+	if c.heapIndex != notInCalendar {
+		heap.Remove(&r.calendar, c.heapIndex)
+	}
+}
+
+// scheduleLocked puts a caller where its next end belongs in the calendar, or removes it if its
+// credential has none.
+func (r *followers) scheduleLocked(c *followedCaller) {
+	switch listed := c.heapIndex != notInCalendar; {
+	case !c.caller.Expires.IsZero():
+		if !c.noticed && time.Until(c.due()) <= 0 {
+			c.noticed = true
+		}
+		if listed {
+			heap.Fix(&r.calendar, c.heapIndex)
+		} else {
+			heap.Push(&r.calendar, c)
+		}
+	case listed:
+		heap.Remove(&r.calendar, c.heapIndex)
+	}
+	r.setTimerLocked()
+}
+
+// maxSleep bounds how late the end of a credential is noticed after a step of the clock.
+const maxSleep = 10 * time.Second
+
+// setTimerLocked makes the timer fire when the first caller in the calendar is due.
+func (r *followers) setTimerLocked() {
+	if len(r.calendar) == 0 {
+		return // If the timer fires all the same, it finds nothing.
+	}
+	wait := min(max(0, time.Until(r.calendar[0].due())), maxSleep)
+	if r.timer == nil {
+		r.timer = time.AfterFunc(wait, r.tellDue)
+		return
+	}
+	r.timer.Reset(wait)
+}
+
+// A told is what is told to several at once.
+type told struct {
+	underway []Underway
+	reason   End
+	until    time.Time
+}
+
+// tellDue tells those whose credential is about to end, or has ended.
+func (r *followers) tellDue() {
+	for _, t := range r.takeDue() {
+		for _, u := range t.underway {
+			u.End(t.reason, t.until)
+		}
+	}
+}
+
+// takeDue returns what is due now, and sets the timer for the next.
+func (r *followers) takeDue() (due []told) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for now := time.Now(); len(r.calendar) > 0 && !now.Before(r.calendar[0].due()); {
+		c := r.calendar[0]
+		t := told{reason: CredentialExpiring, until: c.caller.Expires}
+		if c.noticed {
+			t.reason = CredentialExpired
+			t.underway = c.take(func(Underway) bool { return true })
+			r.dropIfIdleLocked(c)
+		} else {
+			for _, f := range c.followers {
+				t.underway = append(t.underway, f.underway)
+			}
+			c.noticed = true
+			heap.Fix(&r.calendar, 0)
+		}
+		due = append(due, t)
+	}
+	r.setTimerLocked()
+	return due
+}
+
+// A calendar is a heap of callers, with the one on top to which an end is told first. It implements
+// [heap.Interface].
+type calendar []*followedCaller
+
+// Len returns the number of callers.
+func (h calendar) Len() int { return len(h) }
+
+// Less reports whether caller i is due before caller j.
+func (h calendar) Less(i, j int) bool { return h[i].due().Before(h[j].due()) }
+
+// Swap exchanges two callers.
+func (h calendar) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].heapIndex, h[j].heapIndex = i, j
+}
+
+// Push adds a caller at the end. It is for the heap package.
+func (h *calendar) Push(x any) {
+	c := x.(*followedCaller)
+	c.heapIndex = len(*h)
+	*h = append(*h, c)
+}
+
+// Pop takes out the last caller. It is for the heap package.
+func (h *calendar) Pop() any {
+	last := len(*h) - 1
+	c := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	c.heapIndex = notInCalendar
+	return c
+}
