@@ -63,8 +63,8 @@ func greeting(c *config, a addresses) string {
 			a.embedded.WebSocketURL())
 	}
 	if a.admin != nil {
-		fmt.Fprintf(&b, "Metrics and profiles at http://%s/metrics and /debug/pprof/\n",
-			a.admin.net.Addr())
+		fmt.Fprintf(&b, "Metrics and profiles at %s://%s/metrics and /debug/pprof/\n",
+			c.scheme(), a.admin.net.Addr())
 	}
 	fmt.Fprintf(&b, `Try:
   curl -X PUT %[1]s/buckets/demo
@@ -83,20 +83,20 @@ func (a addresses) url(c *config) string {
 		!isLoopback(host) && !isUnspecified(host) {
 		address = net.JoinHostPort(c.AllowedHost[0], port)
 	}
-	return baseURL(address, c.BasePath)
+	return c.baseURL(address)
 }
 
 // baseURL returns the URL to connect to a listener on this machine. An address that stands for all
 // interfaces becomes loopback.
-func baseURL(address, basePath string) string {
+func (c *config) baseURL(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return "http://" + address + basePath
+		return c.scheme() + "://" + address + c.BasePath
 	}
 	if isUnspecified(host) {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, port) + basePath
+	return c.scheme() + "://" + net.JoinHostPort(host, port) + c.BasePath
 }
 
 // isUnspecified reports whether a host stands for all addresses of the machine.

@@ -2,14 +2,11 @@
 
 package main
 
-import (
-	"net"
-	"syscall"
-)
+import "syscall"
 
 // awaitBytes waits until there is something to read, the peer has ended its half of the connection,
 // or the read deadline has passed. It does not read anything.
-func awaitBytes(c *net.TCPConn) error {
+func awaitBytes(c syscall.Conn) error {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return err

@@ -59,6 +59,8 @@ type config struct {
 	TransactionRate      int           `group:"http" default:"20" placeholder:"NUMBER"`
 	AdminListen          string        `group:"http" placeholder:"HOST:PORT"`
 
+	transportConfig `embed:""`
+
 	DataDir          string   `group:"embedded" default:"./kvgw-data" placeholder:"DIR"`
 	Sync             syncMode `group:"embedded" default:"always" placeholder:"WHEN"`
 	AcceptLoss       bool     `group:"embedded"`

@@ -50,6 +50,13 @@ func TestMistakenSettingsAreRefused(t *testing.T) {
 		want string // in the message
 	}{
 		{[]string{"--no-such-flag"}, "unknown flag --no-such-flag"},
+		{[]string{"--tls-cert=" + file}, "--tls-cert and --tls-key belong together"},
+		{[]string{"--tls-cert=" + file, "--tls-key=" + file}, "failed to find any PEM data"},
+		{[]string{"--tls-cert=" + dir, "--tls-key=" + file}, "is no regular file"},
+		{[]string{"--tls-client-ca=" + file}, "--tls-client-ca needs TLS"},
+		{[]string{"--tls-require-client-cert"},
+			"--tls-require-client-cert needs --tls-client-ca"},
+		{[]string{"--http2-streams=0"}, "--http2-streams: 0 must be from 1"},
 		{[]string{"serv"}, "unexpected argument serv"},
 		{[]string{"--sync=often"}, `"often" is neither always nor an interval of at least 1ms`},
 		{[]string{"--sync=1us"}, "at least 1ms"},

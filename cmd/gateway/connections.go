@@ -83,6 +83,9 @@ type connections struct {
 	// spare is a descriptor that is given up to answer a connection for which there is none left.
 	// It is nil while there is none for it either. Only Accept uses it.
 	spare *os.File
+	// closed is called once for each connection that is closed; nil for nothing. It does not change
+	// once connections are accepted.
+	closed func(*connection)
 
 	// mu guards the fields below, and those of connections that say so.
 	mu sync.Mutex
@@ -95,7 +98,7 @@ type connections struct {
 
 // A connection is an open connection that has a place.
 type connection struct {
-	*net.TCPConn
+	socket
 	// listener is the listener that has accepted it.
 	listener *connections
 	// owner is the client for the bounds, made from its address.
@@ -112,6 +115,11 @@ type connection struct {
 	head head
 	// step is called during a write, see OnStep.
 	step atomic.Pointer[func()]
+	// speaksTLS says that it carries TLS, so that no answer can be sent on it in the clear. It is
+	// set before the first byte is read.
+	speaksTLS bool
+	// written counts the bytes of TLS that were written since the last step.
+	written atomic.Int64
 	// flooded says that nothing more is read from it, see Flooded.
 	flooded atomic.Bool
 	// ended is closed with the connection.
@@ -194,19 +202,19 @@ func (l *connections) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		tcp, ok := accepted.(*net.TCPConn)
+		conn, ok := accepted.(socket)
 		if !ok { // this cannot happen with a TCP listener
 			accepted.Close()
 			continue
 		}
-		owner := handlers.OwnerOf(tcp.RemoteAddr().String())
-		c := &connection{TCPConn: tcp, listener: l, owner: owner, ended: make(chan struct{})}
+		owner := handlers.OwnerOf(conn.RemoteAddr().String())
+		c := &connection{socket: conn, listener: l, owner: owner, ended: make(chan struct{})}
 		if l.admit(c) {
 			// If the connection is gone, its reader notices.
-			_ = limitUnsent(tcp, int(l.unsent.Limit()))
+			_ = limitUnsent(conn, int(l.unsent.Limit()))
 			return c, nil
 		}
-		l.refuse(tcp)
+		l.refuse(conn)
 	}
 }
 
@@ -215,7 +223,7 @@ func (l *connections) Accept() (net.Conn, error) {
 func (c *connection) Read(p []byte) (int, error) {
 	if !c.hasBegun {
 		c.hasBegun = true
-		if err := awaitBytes(c.TCPConn); err != nil {
+		if err := awaitBytes(c.socket); err != nil {
 			return 0, err
 		}
 		c.listener.leave(c) // it does not wait for its client
@@ -229,13 +237,15 @@ func (c *connection) Read(p []byte) (int, error) {
 	if c.flooded.Load() {
 		return 0, c.endFlood()
 	}
-	n, err := c.TCPConn.Read(p)
+	n, err := c.socket.Read(p)
 	if c.flooded.Load() {
 		return 0, c.endFlood()
 	}
 	if !c.head.room(c, p[:n]) {
-		_, _ = c.TCPConn.Write(c.listener.refusal) // it fits into the socket's buffer
-		return 0, io.EOF                           // to which net/http answers nothing
+		if !c.speaksTLS {
+			_, _ = c.socket.Write(c.listener.refusal) // it fits into the socket's buffer
+		}
+		return 0, io.EOF // to which net/http answers nothing
 	}
 	return n, err
 }
@@ -268,13 +278,18 @@ const writeStep = 64 << 10
 // [handlers.ConnContext].
 func (c *connection) Write(p []byte) (n int, err error) {
 	for {
-		m, err := c.TCPConn.Write(p[n:min(len(p), n+writeStep)])
+		m, err := c.socket.Write(p[n:min(len(p), n+writeStep)])
 		n += m
+		isStep := n < len(p)
+		if c.speaksTLS { // in records of up to 16 KiB each, which are parts of one answer
+			isStep = c.written.Add(int64(m)) >= writeStep
+		}
+		if step := c.step.Load(); err == nil && isStep && step != nil {
+			c.written.Store(0)
+			(*step)()
+		}
 		if err != nil || n == len(p) {
 			return n, err
-		}
-		if step := c.step.Load(); step != nil {
-			(*step)()
 		}
 	}
 }
@@ -284,11 +299,14 @@ func (c *connection) OnStep(step *func()) { c.step.Store(step) }
 
 // Close closes the connection and releases its place.
 func (c *connection) Close() error {
-	err := c.TCPConn.Close()
+	err := c.socket.Close()
 	c.once.Do(func() {
 		close(c.ended)
 		c.listener.forget(c)
 		c.place.Release()
+		if c.listener.closed != nil {
+			c.listener.closed(c)
+		}
 	})
 	c.beginning.Release()
 	c.head.done()

@@ -21,9 +21,10 @@ import (
 // optionsFor returns the options of a listener on a free port that may have so many connections.
 func optionsFor(places int64) listenOptions {
 	return listenOptions{
-		address: "127.0.0.1:0",
-		bounds:  bound.NewSet(),
-		refusal: handlers.ConnectionRefusal("/kv"),
+		address:      "127.0.0.1:0",
+		bounds:       bound.NewSet(),
+		refusal:      handlers.ConnectionRefusal("/kv"),
+		http2Streams: 2000,
 		limit: connectionLimit{
 			name: "connections", of: "a test's", places: places, refusals: 4,
 		},

@@ -145,9 +145,12 @@ func (c *config) budgetDescriptors(bounds *bound.Set, log zerolog.Logger) descri
 }
 
 // apiListener returns the address of the API and the limit of its connections.
-func (c *config) apiListener(bounds *bound.Set, plan descriptorPlan) listenOptions {
+func (c *config) apiListener(
+	bounds *bound.Set, plan descriptorPlan, tls *tlsSource,
+) listenOptions {
 	refusal := handlers.ConnectionRefusal(c.BasePath)
-	return listenOptions{address: c.Listen, bounds: bounds, refusal: refusal,
+	return listenOptions{address: c.Listen, bounds: bounds, refusal: refusal, tls: tls,
+		http2Streams: c.HTTP2Streams,
 		limit: connectionLimit{
 			name: "connections", of: "open connections of the API", setting: "RLIMIT_NOFILE",
 			places: plan.places, refusals: refusalPlaces, descriptors: plan.limit,
@@ -156,9 +159,10 @@ func (c *config) apiListener(bounds *bound.Set, plan descriptorPlan) listenOptio
 
 // adminListener returns the address of metrics and profiles and the limit of its connections. These
 // have places of their own, so that an operator can look at a gateway that is full.
-func (c *config) adminListener(bounds *bound.Set) listenOptions {
+func (c *config) adminListener(bounds *bound.Set, tls *tlsSource) listenOptions {
 	refusal := handlers.ConnectionRefusal("")
-	return listenOptions{address: c.AdminListen, bounds: bounds, refusal: refusal,
+	return listenOptions{address: c.AdminListen, bounds: bounds, refusal: refusal, tls: tls,
+		http2Streams: c.HTTP2Streams,
 		limit: connectionLimit{
 			name: "admin-connections", of: "open connections of the admin listener",
 			places: adminPlaces, refusals: refusalPlaces,

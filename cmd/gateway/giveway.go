@@ -170,7 +170,7 @@ func (l *connections) forget(c *connection) {
 // noteState keeps the lines of connections that wait. It is the ConnState of the http.Server, which
 // calls a connection active once the head of a request has arrived whole.
 func (l *connections) noteState(conn net.Conn, state http.ConnState) {
-	c, ok := conn.(*connection)
+	c, ok := connectionBelow(conn)
 	if !ok {
 		return
 	}
@@ -188,7 +188,7 @@ func (l *connections) noteState(conn net.Conn, state http.ConnState) {
 // refuse answers a connection without a place, and closes it within refusalWait and
 // refusalTimeout. If too many are being refused, it is answered and closed at once, and its client
 // may lose the answer.
-func (l *connections) refuse(c *net.TCPConn) {
+func (l *connections) refuse(c socket) {
 	_ = c.SetDeadline(time.Now().Add(refusalTimeout))
 	hold := new(bound.Hold)
 	if l.refusals.TakeFor(context.Background(), hold, 1) != nil {
@@ -240,7 +240,7 @@ func (l *connections) useSpare() bool {
 	}
 	l.spare.Close()
 	conn, err := l.Listener.Accept()
-	if tcp, ok := conn.(*net.TCPConn); ok && err == nil {
+	if tcp, ok := conn.(socket); ok && err == nil {
 		l.places.Refuse()
 		_ = tcp.SetDeadline(time.Now().Add(spareTimeout))
 		if _, err := tcp.Write(l.refusal); err == nil && tcp.CloseWrite() == nil {

@@ -76,6 +76,18 @@ func (h *head) begin() {
 	h.hold.Release() // no handler was called for some requests, such as OPTIONS *
 }
 
+// afterHandshake notes that what was read so far was a TLS handshake. What follows is encrypted:
+// with HTTP/2 it is not counted.
+func (h *head) afterHandshake(isHTTP2 bool) {
+	h.begin()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.preface = notHTTP2
+	if isHTTP2 {
+		h.preface = len(preface)
+	}
+}
+
 // done notes that a head has arrived whole, or that none comes any more.
 func (h *head) done() {
 	h.mu.Lock()

@@ -22,11 +22,11 @@ func healthcheck(ctx context.Context, cmd *command, out io.Writer) error {
 			return &usageError{"healthcheck: --listen has no fixed port: give the address as --url"}
 		}
 		// With --allowed-host the gateway may not answer to the address on which it listens.
-		address, host = baseURL(cmd.Listen, cmd.BasePath)+"/readyz", "localhost"
+		address, host = cmd.baseURL(cmd.Listen)+"/readyz", "localhost"
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthcheckTimeout)
 	defer cancel()
-	if err := askReady(ctx, address, host); err != nil {
+	if err := askReady(ctx, &cmd.config, address, host); err != nil {
 		return fmt.Errorf("not ready: %w", err)
 	}
 	_, err := fmt.Fprintln(out, "ready")
@@ -35,13 +35,13 @@ func healthcheck(ctx context.Context, cmd *command, out io.Writer) error {
 
 // askReady returns nil if the gateway at an address is ready, and else the reason that it gives. An
 // empty host stands for that of the address.
-func askReady(ctx context.Context, address, host string) error {
+func askReady(ctx context.Context, c *config, address, host string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return &usageError{"--url: " + err.Error()}
 	}
 	req.Host = host
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Transport: c.healthTransport(host != "")}).Do(req)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ const description = "NATS Key/Value over HTTP. Started without settings it keeps
 // helpGroups are the titles of the groups of settings, in the order in which the help shows them.
 var helpGroups = []kong.Group{
 	{Key: "http", Title: "HTTP:"},
+	{Key: "transport", Title: "TLS and connections:"},
 	{Key: "embedded", Title: "Embedded NATS, the default:"},
 	{Key: "nats", Title: "Your NATS, instead of the embedded one:"},
 	{Key: "process", Title: "Log and shutdown:"},
@@ -51,6 +52,15 @@ var helpTexts = map[string]string{
 		"own while the other writers of the bucket wait.",
 	"admin-listen": "Address of /metrics, /bounds and /debug/pprof/. There is no such listener " +
 		"unless an address is given.",
+
+	"tls-cert": "PEM file with the certificate of all addresses on which the gateway listens, " +
+		"and those that lead to its authority. It is read again when it changes, and on SIGHUP.",
+	"tls-key": "PEM file with the key of that certificate.",
+	"tls-client-ca": "PEM file with the authorities of client certificates. A client may present " +
+		"one; those that it does not trust any more after a change lose their connections.",
+	"tls-require-client-cert": "Refuse clients without a certificate, on all addresses.",
+	"http2-streams": "How many requests and watches one HTTP/2 connection may have open at once " +
+		"(default ${default}).",
 
 	"data-dir": "Directory of the data (default ${default}).",
 	"sync": "When data is synced to the disk: always, which is before a write is acknowledged " +

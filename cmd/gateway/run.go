@@ -93,11 +93,20 @@ func serve(
 		return err
 	}
 
-	api, err := listen(ctx, c.apiListener(bounds, descriptors.plan), handler, log)
+	secured, err := c.newTLSSource(log)
+	if err != nil {
+		return err
+	}
+	if secured != nil {
+		watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+		defer stop() // a shutdown can take long enough for a certificate to expire
+		go secured.watch(watching)
+	}
+	api, err := listen(ctx, c.apiListener(bounds, descriptors.plan, secured), handler, log)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	admin, err := startAdmin(ctx, c, bounds, registry, log, failed)
+	admin, err := startAdmin(ctx, c, bounds, registry, secured, log, failed)
 	if err != nil {
 		api.net.Close()
 		return err
@@ -257,14 +266,14 @@ func closeClient(client *kvclient.Client) {
 // given.
 func startAdmin(
 	ctx context.Context, c *config, bounds *bound.Set, registry *prometheus.Registry,
-	log zerolog.Logger, failed chan<- error,
+	secured *tlsSource, log zerolog.Logger, failed chan<- error,
 ) (*listener, error) {
 	if c.AdminListen == "" {
 		return nil, nil
 	}
 	host, _, _ := net.SplitHostPort(c.AdminListen)
 	handler := adminHandler(registry, bounds, isLoopback(host))
-	admin, err := listen(ctx, c.adminListener(bounds), handler, log)
+	admin, err := listen(ctx, c.adminListener(bounds, secured), handler, log)
 	if err != nil {
 		return nil, fmt.Errorf("--admin-listen: %w", err)
 	}

@@ -20,10 +20,6 @@ import (
 	"kvgateway/internal/handlers"
 )
 
-// maxConcurrentStreams is how many requests one HTTP/2 connection may have open. Watches stay open
-// for long, so Go's own limit of 250 is too low.
-const maxConcurrentStreams = 2000
-
 // maxHeaderBytes leaves room for 64 filters of 1,024 bytes, each percent-encoded, beside the
 // headers that the handlers accept. So the handlers refuse most requests that are too large, with a
 // problem document; net/http refuses those beyond this limit with 431 in plain text.
@@ -37,7 +33,7 @@ type httpBounds struct {
 }
 
 // newHTTPBounds makes the bounds of a listener.
-func newHTTPBounds(set *bound.Set) *httpBounds {
+func newHTTPBounds(set *bound.Set, http2Streams int) *httpBounds {
 	seconds := func(name, of string, d time.Duration, atLimit string) *bound.Bound {
 		return set.New(bound.Spec{
 			Name: name, Of: of, Unit: bound.Seconds, Duration: d, AtLimit: atLimit,
@@ -59,7 +55,7 @@ func newHTTPBounds(set *bound.Set) *httpBounds {
 			Unit: bound.Bytes, Limit: maxHeaderBytes, AtLimit: "the answer is 431"}),
 		streams: set.New(bound.Spec{Name: "connection-streams",
 			Of:   "requests and watches that one HTTP/2 connection has open",
-			Unit: bound.Places, Limit: maxConcurrentStreams,
+			Unit: bound.Places, Limit: int64(http2Streams), Setting: "--http2-streams",
 			AtLimit: "the client waits until one ends, as HTTP/2 asks it to"}),
 	}
 }
@@ -82,6 +78,10 @@ type listenOptions struct {
 	limit connectionLimit
 	// refusal is the answer to a connection that exceeds the limit, before it is closed.
 	refusal []byte
+	// tls has the TLS settings; nil for plain HTTP.
+	tls *tlsSource
+	// http2Streams is how many requests one HTTP/2 connection may have open.
+	http2Streams int
 }
 
 // listen binds an address and does not serve yet. Connections have the places of the limit. An
@@ -97,11 +97,17 @@ func listen(
 		return nil, err
 	}
 	l := limitConnections(socket, o.bounds, o.limit, o.refusal)
-	web := newHTTPBounds(o.bounds)
+	accepting := net.Listener(l)
+	if o.tls != nil {
+		l.refusal = tlsRefusal
+		accepting = secure(l, o.bounds, o.limit.name, o.tls, log)
+	}
+	web := newHTTPBounds(o.bounds, o.http2Streams)
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
-	return &listener{net: l, http: &http.Server{
+	return &listener{net: accepting, http: &http.Server{
 		Protocols: &protocols,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: int(web.streams.Limit()),

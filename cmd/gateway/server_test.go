@@ -47,7 +47,7 @@ func TestBaseURLCanBeConnectedTo(t *testing.T) {
 		"[::1]:8080":     "http://[::1]:8080/kv",
 		"kv.local:8080":  "http://kv.local:8080/kv",
 	} {
-		if got := baseURL(address, "/kv"); got != want {
+		if got := (&config{BasePath: "/kv"}).baseURL(address); got != want {
 			t.Errorf("baseURL(%s) = %s, want %s", address, got, want)
 		}
 	}

@@ -1,9 +1,6 @@
 package main
 
-import (
-	"net"
-	"syscall"
-)
+import "syscall"
 
 // tcpNotSentLowAt is TCP_NOTSENT_LOWAT of tcp(7), which the syscall package lacks.
 const tcpNotSentLowAt = 25
@@ -14,7 +11,7 @@ const tcpNotSentLowAt = 25
 // MB with 64 KiB. Bytes on their way are bounded by the room that the client has for them, so that
 // long fast connections stay fast, which they would not with a smaller send buffer. (No difference
 // in throughput was measured.)
-func limitUnsent(c *net.TCPConn, bytes int) error {
+func limitUnsent(c socket, bytes int) error {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return err

@@ -2,7 +2,5 @@
 
 package main
 
-import "net"
-
 // limitUnsent has no effect, since this system has no such bound, or has it in another form.
-func limitUnsent(*net.TCPConn, int) error { return nil }
+func limitUnsent(socket, int) error { return nil }

@@ -18,6 +18,7 @@ func (c *config) mistakes(given func(flag string) bool) []string {
 	var m mistakeList
 	c.checkHTTP(&m)
 	c.checkTimes(&m)
+	c.checkTransport(&m)
 	if c.NatsURL == "" {
 		c.checkEmbedded(&m, given)
 	} else {

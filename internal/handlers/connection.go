@@ -66,9 +66,12 @@ func (c *connection) flooded() {
 // of a connection take of bounds. Without it clients have no shares, and the bounds of HTTP/2
 // connections do not hold. If the connection has methods HeadDone() and OnStep(*func()), it learns
 // of its requests over HTTP/1.1, and its steps show that the client takes its answer. Otherwise
-// only the end of each part shows that.
+// only the end of each part shows that. Of a connection over TLS the one below it counts.
 func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	name := strconv.FormatUint(lastConnection.Add(1), 36)
+	if secured, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = secured.NetConn() // a *tls.Conn; closing it would wait to send an alert
+	}
 	c := &connection{name: name, conn: conn}
 	c.stepped, _ = conn.(steppedConn)
 	ctx = bound.WithOwner(ctx, OwnerOf(conn.RemoteAddr().String()))

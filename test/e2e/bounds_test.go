@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"flag"
-	"io"
-	"net/http"
 	"os"
 	"regexp"
 	"strings"
@@ -23,23 +21,17 @@ var ofMachine = regexp.MustCompile(
 // shareOfMachine matches the share of such a bound.
 var shareOfMachine = regexp.MustCompile(`(\| of the machine \|) \d+ \|`)
 
-// docs/bounds.md lists the bounds of a gateway that was started without settings, except for a
-// listener of the embedded NATS.
+// docs/bounds.md lists the bounds of a gateway that was started without settings, except for TLS
+// and a listener of the embedded NATS.
 func TestBoundsAreDocumented(t *testing.T) {
 	// Some bounds depend on the number of processors.
 	t.Setenv("GOMAXPROCS", "2")
-	g := start(t, "--data-dir="+t.TempDir(), "--admin-listen=127.0.0.1:0",
-		"--embedded-listen=127.0.0.1:0")
-	answer, err := http.Get("http://" + g.listen.AdminAddr + "/bounds")
+	s := startSecured(t, "--embedded-listen=127.0.0.1:0")
+	_, _, body, err := get(s.client(false), s.admin())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	table := ofMachine.ReplaceAllString(string(body), "$1 | of the machine |")
+	table := ofMachine.ReplaceAllString(body, "$1 | of the machine |")
 	table = shareOfMachine.ReplaceAllString(table, "$1 three quarters |")
 	page, err := os.ReadFile(boundsPage)
 	if err != nil {
