@@ -110,19 +110,25 @@ func unknownHost(host string) problem.Error {
 	return p
 }
 
-// checkSite refuses a change if the browser says that a page of another origin sent it (Fetch
-// Metadata, RFC 6454 §7), unless that origin is allowed.
+// checkSite refuses a request if the browser says that a page of another origin sent it (Fetch
+// Metadata, RFC 6454 §7), unless that origin is allowed. It is stricter than
+// [http.CrossOriginProtection]: it also compares the scheme and, where both headers came, wants
+// both to say that the origin is the gateway's.
 func (s *Server) checkSite(r *http.Request) error {
 	origin := r.Header.Get("Origin")
 	if origin != "" && slices.Contains(s.options.AllowOrigins, origin) {
 		return nil
 	}
 	site := r.Header.Get("Sec-Fetch-Site")
-	if site == "cross-site" || origin != "" && !sameOrigin(origin, r) {
+	ownSite := site == "" || site == "same-origin" || site == "none"
+	if !ownSite || origin != "" && !sameOrigin(origin, r) {
 		return crossSite(r, origin, site)
 	}
 	return nil
 }
+
+// isSecure reports whether a request came over TLS.
+func isSecure(r *http.Request) bool { return r.TLS != nil }
 
 // crossSite returns the problem of a change that seems to come from a page of another origin. Its
 // usual cause is a proxy before the gateway that replaces Host. That is possible unless the browser
@@ -140,12 +146,13 @@ func crossSite(r *http.Request, origin, site string) problem.Error {
 	return p
 }
 
-// sameOrigin reports whether an Origin header names the host that the request was sent to. It does
-// not compare the scheme: behind a proxy that ends TLS the gateway does not know it.
+// sameOrigin reports whether an Origin header names the host that the request was sent to, and the
+// scheme, if the request came over TLS. Otherwise a proxy may have ended TLS, and the gateway does
+// not know the scheme.
 func sameOrigin(origin string, r *http.Request) bool {
 	u, err := url.Parse(origin)
 	return err == nil && u.Host != "" && strings.EqualFold(u.Scheme+"://"+u.Host, origin) &&
-		strings.EqualFold(u.Host, r.Host)
+		strings.EqualFold(u.Host, r.Host) && (!isSecure(r) || u.Scheme == "https")
 }
 
 // checkDestination refuses a request of a browser that would run or embed the value: a stored file

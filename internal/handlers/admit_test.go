@@ -79,6 +79,7 @@ func TestCrossSiteWritesAreRefused(t *testing.T) {
 		{[]string{"Origin: http://localhost:3000", "Sec-Fetch-Site: same-site"}, true},
 
 		{[]string{"Sec-Fetch-Site: cross-site"}, false},
+		{[]string{"Sec-Fetch-Site: same-site"}, false},
 		{[]string{"Sec-Fetch-Site: cross-site", "Origin: " + own}, false},
 		{[]string{"Sec-Fetch-Site: same-origin", "Origin: https://evil.example"}, false},
 		{[]string{"Origin: https://evil.example"}, false},

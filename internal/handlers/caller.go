@@ -25,25 +25,39 @@ type store struct {
 // needsCaller reports whether the requests of a route must have a caller who is known. Everything
 // else is open: it tells of the gateway, and nothing of what is stored.
 func needsCaller(path string) bool {
-	return strings.HasPrefix(path, "/buckets") || path == "/watch"
+	return strings.HasPrefix(path, "/buckets") || path == "/watch" || path == "/tickets"
 }
+
+// isStream reports whether the requests of a route are answered with a stream of events, and can
+// bring a ticket.
+func isStream(path string) bool { return strings.HasSuffix(path, "/watch") }
 
 // identify finds out who makes the request, and with which store it is answered.
 func (s *Server) identify(x *exchange) (err error) {
 	x.store = store{s.client, s.feeds}
-	if s.options.Gate == nil {
+	r, ticket := x.request, ""
+	if isStream(x.route.pattern) {
+		if ticket, err = s.presentedTicket(r); err != nil {
+			return err
+		}
+	}
+	gate := s.options.Gate
+	if gate == nil && ticket == "" {
 		x.caller = auth.Everybody
 		return nil
 	}
-	r := x.request
+	if gate == nil {
+		gate = s.tickets
+	}
 	presented := &auth.Presented{
 		Authorization: r.Header["Authorization"],
+		Ticket:        ticket,
 		Address:       clientAddress(r.RemoteAddr),
 	}
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 		presented.Chain = r.TLS.VerifiedChains[0]
 	}
-	x.caller, err = s.options.Gate.Identify(x.context(), presented)
+	x.caller, err = gate.Identify(x.context(), presented)
 	return err
 }
 

@@ -66,6 +66,10 @@ func newContractChecks(
 			c.neverRefused = append(append(c.neverRefused, aliases...), parameter.Value.Name)
 		}
 	}
+	if takesTicket(operation) {
+		// Only the gate says what is wrong with a ticket, since problems repeat what they refuse.
+		c.neverRefused = append(c.neverRefused, ticketParameter)
+	}
 	if operation.RequestBody != nil {
 		for mediaType, media := range operation.RequestBody.Value.Content {
 			if !strings.HasSuffix(mediaType, "json") {
@@ -78,6 +82,13 @@ func newContractChecks(
 		}
 	}
 	return c, nil
+}
+
+// takesTicket reports whether an operation takes a ticket in the query. It is listed as a way to
+// present a credential, and not as a parameter, since many generators would make one of both.
+func takesTicket(operation *openapi3.Operation) bool {
+	return operation.Security != nil && slices.ContainsFunc(*operation.Security,
+		func(way openapi3.SecurityRequirement) bool { return way[ticketParameter] != nil })
 }
 
 // query reads and checks the parameters of the query. The operation must know each of them, each

@@ -44,6 +44,7 @@ func (s *Server) routes() []route {
 		{"GET", "/buckets/{bucket}/history/{key}", s.getHistory},
 		{"GET", "/buckets/{bucket}/watch", s.watchBucket},
 		{"GET", "/watch", s.watchBuckets},
+		{"POST", "/tickets", s.makeTicket},
 		{"POST", "/buckets/{bucket}/transactions", s.transact},
 		{"GET", "/buckets/{bucket}/markers", s.listMarkers},
 		{"DELETE", "/buckets/{bucket}/markers", s.purgeMarkers},
@@ -95,7 +96,7 @@ func chiPattern(path string) string { return strings.Replace(path, "{key}", "*",
 func (s *Server) handle(path string, checks *contractChecks, e endpoint) http.HandlerFunc {
 	observer := s.metrics.route(path)
 	// Requests about the gateway itself, such as /livez, must be answered under any load.
-	needsTurn := strings.HasSuffix(path, "/watch") || strings.HasPrefix(path, "/buckets")
+	needsTurn := isStream(path) || strings.HasPrefix(path, "/buckets")
 	return func(w http.ResponseWriter, r *http.Request) {
 		x := w.(*exchange) // ServeHTTP has made it, and the router passes it on.
 		x.route, x.contract, x.request = observer, checks, r

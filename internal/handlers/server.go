@@ -145,6 +145,9 @@ type Server struct {
 	ids *requestIDs
 	// yaml and json are the contract as it is served, below the base path.
 	yaml, json []byte
+	// tickets is the gate that makes and takes tickets: that of the options, or, where there is
+	// none, one for which everybody may do everything.
+	tickets *auth.Gate
 	// sharedReads are the reads that long polls of one key share, and requests for large values.
 	sharedReads sharedReads
 }
@@ -193,7 +196,11 @@ func New(options Options) (*Server, error) {
 
 		metrics: newMetrics(options, streamPlaces, loops, streamLimits),
 		ids:     newRequestIDs(),
+		tickets: options.Gate,
 		yaml:    api.YAML(options.BasePath),
+	}
+	if s.tickets == nil {
+		s.tickets = auth.NewGate(auth.OpenPolicy)
 	}
 	s.unrouted = s.metrics.route("")
 	if s.json, err = api.JSON(options.BasePath); err != nil {

@@ -59,6 +59,9 @@ func (s *Server) watchBuckets(x *exchange) error {
 // are loops and the connection can be taken over, and otherwise in this goroutine, through
 // net/http.
 func (s *Server) watch(x *exchange, request *watchRequest) error {
+	if err := checkTicket(x.caller, request); err != nil {
+		return err
+	}
 	request.lastID = "" // The targets have what was in it.
 	out := newOpenStream(request)
 	taken, bytes := s.loops != nil && canBeTaken(x.request), int64(streamBytes)
