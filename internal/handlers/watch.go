@@ -74,21 +74,20 @@ func (s *Server) watch(x *exchange, request *watchRequest) error {
 	if taken {
 		return s.watchTaken(x, out)
 	}
-	wakeUp := make(chan struct{}, 1)
-	defer out.close()
-	if err := s.subscribe(x.waitContext(), x.store, out, feed.WakeByToken(wakeUp)); err != nil {
-		return s.refuseWatch(x, request, err)
-	}
-	sse.SetHeaders(x.Header(), request.format)
-	x.WriteHeader(http.StatusOK)
-	x.turn.End()
 	// The stream counts its bytes itself: writing through the exchange would cost each of thousands
 	// of streams time for nothing.
 	writer := stream.NewWriter(x.ResponseWriter, s.streamLimits, x.owner(),
 		connectionCloser(x.request))
 	writer.HalfClosable = x.request.ProtoMajor == 1
+	defer out.close()
+	if err := s.subscribe(x.waitContext(), x.store, out, writer.Wake); err != nil {
+		return s.refuseWatch(x, request, err)
+	}
+	sse.SetHeaders(x.Header(), request.format)
+	x.WriteHeader(http.StatusOK)
+	x.turn.End()
 	defer func() { x.bytes = writer.Sent() }()
-	writer.Run(x.context(), out.follower, wakeUp, s.pace(request))
+	writer.Run(x.context(), out.follower, s.pace(request))
 	return nil
 }
 

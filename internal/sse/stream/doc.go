@@ -24,7 +24,10 @@
 //
 // Beat is called when a heartbeat is due, on a loop only once the source has nothing else to say.
 // GoAway makes the last block of a stream that the writer ends: because it reached its age
-// ("max-age"), or because its client does not take what it holds ("slow").
+// ("max-age"), because its client does not take what it holds ("slow"), or because it was dismissed
+// ([LoopStream.GoAway], [Writer.GoAway]). Whoever dismisses a stream gives the reason, and until
+// when the client may take the rest. The gateway does so when the caller has lost its rights
+// ("permissions") or its credential ends ("auth-expiring").
 //
 // # The writer on a loop
 //
@@ -52,6 +55,8 @@
 //	                        has nothing to say
 //	age is reached          GoAway max-age: last          after the rest is gone  -
 //	age + 30 s is reached   -                             ended: too slow         the same
+//	dismissed               GoAway: last                  after the rest is gone  -
+//	time of the dismissal   -                             ended: dismissed        the same
 //	client sends no more    Beat at once, as a probe      when the rest is gone   -
 //	reset, failed write     ended: client gone, error     the same                the same
 //	evicted for others      nothing to give up: ignored   slow                    slow
@@ -73,6 +78,8 @@
 //	the stream is woken     the token stays       the token stays          asks
 //	heartbeat is due        after this            after this               Beat
 //	age is reached          GoAway max-age, ends  after this               GoAway max-age, ends
+//	dismissed               GoAway, ends          after this               GoAway, ends
+//	time of the dismissal   -                     the write fails: ends    -
 //	client gone             ends                  the write fails: ends    ends
 //	client sends no more    after this            after this               Beat, another in 0.3 s
 //	  (HalfClosable)
@@ -99,6 +106,7 @@
 //	limits.go       the bounds that all streams share
 //	unsent.go       what one stream holds while its client does not take it
 //	errors.go       why streams end
+//	dismissal.go    ends a stream whose caller must not read on
 //	writer.go       the writer on a goroutine
 //	writer_held.go  counts its writes
 //	write_guard.go  ends a write to make room for others

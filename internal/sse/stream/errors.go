@@ -18,6 +18,9 @@ var errTookNothing = errors.New("the client reads nothing")
 // errHeldTooMuch ends a stream so that what its client does not take makes room for others.
 var errHeldTooMuch = errors.New("the client did not take what the stream held")
 
+// errDismissed ends a stream that was dismissed, and whose client has not taken the goaway in time.
+var errDismissed = errors.New("the stream had to end, and its client did not read the rest")
+
 // errNoRoom ends a stream before it writes bytes for which there is no room.
 var errNoRoom = errors.New("no room for what the stream has to send")
 

@@ -134,6 +134,10 @@ func (l *loop) advance(s *LoopStream, now time.Time) {
 
 // ask returns what a stream has to say now. It may lie in the buffer of the loop.
 func (l *loop) ask(s *LoopStream, now time.Time) []byte {
+	if d := s.dismissal(); d != nil {
+		s.sourceEnded = true
+		return s.source.GoAway(l.buffer[:0], d.reason)
+	}
 	probe := s.probe.CompareAndSwap(true, false)
 	out, when := s.source.Next(l.buffer[:0])
 	s.sourceEnded = when == Never
@@ -173,11 +177,15 @@ func (l *loop) send(s *LoopStream, data []byte) {
 }
 
 // newDeadline returns until when the client must take some of what is left. A client that always
-// takes a little does not keep its stream longer than the patience beyond its age.
+// takes a little does not keep its stream longer than the patience beyond its age, nor beyond the
+// time of its dismissal.
 func (l *loop) newDeadline(s *LoopStream) time.Time {
 	deadline := time.Now().Add(l.limits.patience)
 	if last := s.clock.end.Add(l.limits.patience); last.Before(deadline) {
-		return last
+		deadline = last
+	}
+	if d := s.dismissal(); d != nil && d.by.Before(deadline) {
+		return d.by
 	}
 	return deadline
 }
@@ -206,11 +214,17 @@ func (l *loop) sendRest(s *LoopStream, now time.Time) bool {
 	case now.After(s.clock.end.Add(l.limits.patience)):
 		l.end(s, errTooSlow)
 		return false
+	case s.dismissal().isOverdue(now):
+		l.end(s, errDismissed)
+		return false
 	case len(left) < had || s.deadline.IsZero():
 		s.deadline = l.newDeadline(s)
 	case now.After(s.deadline):
 		l.end(s, errTookNothing)
 		return false
+	}
+	if d := s.dismissal(); d != nil && d.by.Before(s.deadline) {
+		s.deadline = d.by
 	}
 	l.timetable.put(s)
 	return false

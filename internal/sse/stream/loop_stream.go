@@ -36,6 +36,8 @@ type LoopStream struct {
 	clientGone atomic.Bool
 	// evicted says that what the stream holds has to make room for others.
 	evicted atomic.Bool
+	// dismissable says that the stream is to end with a goaway.
+	dismissable
 	// halfClosed says that the client sends no more. It may read on, or have closed the connection
 	// altogether, which shows when something is sent: then the answer is a reset.
 	halfClosed atomic.Bool
@@ -86,6 +88,15 @@ func (s *LoopStream) Wake() {
 	if s.started.Load() && s.queued.CompareAndSwap(false, true) {
 		s.loop.add(s)
 	}
+}
+
+// GoAway makes the stream end with a goaway for a reason. Its source is not asked for anything else
+// from the next visit on. A client that has not taken by a time what was sent before, and the
+// goaway, is cut. GoAway can be called on any goroutine, also before the stream has begun and after
+// it has ended, and never blocks.
+func (s *LoopStream) GoAway(reason string, by time.Time) {
+	s.dismiss(reason, by)
+	s.Wake()
 }
 
 // due returns when the stream must be visited if nothing else happens.

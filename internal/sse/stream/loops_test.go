@@ -378,7 +378,7 @@ func TestStreamWithMoreToSayReachesItsAge(t *testing.T) {
 		t.Parallel()
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s := NewWriter(w, newLimits(nil, writePatience, 0), "", nil)
-			s.Run(r.Context(), newEndless(), make(chan struct{}, 1), pace)
+			s.Run(r.Context(), newEndless(), pace)
 		}))
 		defer server.Close()
 		ctx, cancel := context.WithTimeout(t.Context(), soon)

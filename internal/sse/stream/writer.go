@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -52,8 +53,17 @@ type Writer struct {
 	// set before Run.
 	HalfClosable bool
 
+	// dismissable says that the stream is to end with a goaway.
+	dismissable
+	// cutTimer ends a write of a dismissed stream that is still under way then. It is nil before
+	// the stream is dismissed. mu guards it, and over.
+	cutTimer *time.Timer
+	mu       sync.Mutex
+	// over says that Run has returned.
+	over bool
+
 	// wakeUp receives the tokens for which Run waits. It has room for one.
-	wakeUp chan<- struct{}
+	wakeUp chan struct{}
 	// probed says that a probe was sent already.
 	probed bool
 	// clientGone says that the client has gone. To ask the context would take its lock.
@@ -68,7 +78,10 @@ type Writer struct {
 // Nothing is sent before the first write. If the answer shares its connection with others,
 // closeShared closes that; otherwise it is nil.
 func NewWriter(w http.ResponseWriter, limits *Limits, owner string, closeShared func()) *Writer {
-	s := &Writer{w: w, controller: http.NewResponseController(w), limits: limits}
+	s := &Writer{
+		w: w, controller: http.NewResponseController(w), limits: limits,
+		wakeUp: make(chan struct{}, 1),
+	}
 	s.writes = NewWriteGuard(s.controller, closeShared)
 	s.held = unsentHold{limits: limits, owner: owner, evict: s.writes.Cut}
 	return s
@@ -100,6 +113,9 @@ func (s *Writer) write(part []byte) (int, error) {
 		if err := s.controller.SetWriteDeadline(s.writeDeadline); err != nil {
 			return 0, fmt.Errorf("bound a write: %w", err)
 		}
+		if s.writes.Refused() { // The new deadline may have replaced that of a cut.
+			return 0, errHeldTooMuch
+		}
 	}
 	n, err := s.w.Write(part)
 	s.sent += int64(n)
@@ -129,10 +145,10 @@ func (s *Writer) unbind(until time.Time) error {
 }
 
 // Run sends what the source has to say, until the source or the client ends the stream, or it
-// reaches its age. A token in wakeUp, which has room for one, tells that the source may have more
-// to say. The package documentation has the table of events.
-func (s *Writer) Run(ctx context.Context, source Source, wakeUp chan struct{}, pace Pace) {
-	s.wakeUp = wakeUp
+// reaches its age, or it is dismissed with GoAway. The package documentation has the table of
+// events.
+func (s *Writer) Run(ctx context.Context, source Source, pace Pace) {
+	defer s.stopCutting()
 	clock := newClock(time.Now(), pace)
 	timer := time.AfterFunc(time.Until(clock.due()), func() { s.signal(&s.clockDue) })
 	defer timer.Stop()
@@ -153,8 +169,12 @@ func (s *Writer) Run(ctx context.Context, source Source, wakeUp chan struct{}, p
 		if err = s.unbind(clock.due()); err != nil {
 			return
 		}
-		<-wakeUp
+		<-s.wakeUp
 		if s.clientGone.Load() {
+			return
+		}
+		if d := s.dismissal(); d != nil {
+			s.sendGoAway(source, d)
 			return
 		}
 		if s.clockDue.CompareAndSwap(true, false) {
@@ -167,13 +187,26 @@ func (s *Writer) Run(ctx context.Context, source Source, wakeUp chan struct{}, p
 	}
 }
 
-// signal sets a flag and then sends a token, on any goroutine.
-func (s *Writer) signal(flag *atomic.Bool) {
-	flag.Store(true)
+// Wake tells that the source may have something to say. It can be called on any goroutine, also
+// before Run, and never blocks.
+func (s *Writer) Wake() {
 	select {
 	case s.wakeUp <- struct{}{}:
 	default:
 	}
+}
+
+// GoAway makes the stream end with a goaway for a reason; see [LoopStream.GoAway].
+func (s *Writer) GoAway(reason string, by time.Time) {
+	s.dismiss(reason, by)
+	s.cutLater(s.dismissal().by)
+	s.Wake()
+}
+
+// signal sets a flag and then sends a token, on any goroutine.
+func (s *Writer) signal(flag *atomic.Bool) {
+	flag.Store(true)
+	s.Wake()
 }
 
 // sendProbe sends a heartbeat, to find out whether the client has gone. A connection that its
@@ -209,15 +242,20 @@ func (s *Writer) send(appendTo func([]byte) []byte) (err error) {
 }
 
 // drain sends all that the source has to send now, and reports whether it has ended. It returns
-// early when the stream reaches its age, since a client that is always behind has to come again
-// too.
+// early when the stream is dismissed, and when it reaches its age, since a client that is always
+// behind has to come again too.
 func (s *Writer) drain(source Source, c *clock) (over bool, err error) {
 	when := AtOnce
-	for when == AtOnce && err == nil && !s.clientGone.Load() && !c.expired(time.Now()) {
+	for when == AtOnce && err == nil && !s.mustStop(c) {
 		when, err = s.sendNext(source)
 		over = when == Never
 	}
 	return over, err
+}
+
+// mustStop reports whether the source is not to be asked any more.
+func (s *Writer) mustStop(c *clock) bool {
+	return s.clientGone.Load() || s.dismissal() != nil || c.expired(time.Now())
 }
 
 // sendNext asks the source once and writes what it returns. It gives its buffer back before it

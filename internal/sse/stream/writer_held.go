@@ -31,9 +31,12 @@ func (s *Writer) counted(data []byte, shared bool) (n int, err error) {
 	return n, err
 }
 
-// cutError counts the stream as one that held too much, unless all streams are ending, and returns
-// the error for that.
+// cutError counts the stream as one that held too much, unless it was dismissed or all streams are
+// ending, and returns the error for that.
 func (s *Writer) cutError() error {
+	if s.dismissal() != nil {
+		return errDismissed
+	}
 	if s.limits.ending.Err() == nil {
 		s.limits.slow.Add(1)
 	}
@@ -44,6 +47,35 @@ func (s *Writer) cutError() error {
 func (s *Writer) cutForGood() {
 	s.writes.Cut()
 	s.writes.Refuse()
+}
+
+// sendGoAway sends the last block of a stream that was dismissed.
+func (s *Writer) sendGoAway(source Source, d *dismissal) {
+	// A client that does not take it is cut.
+	_ = s.send(func(b []byte) []byte { return source.GoAway(b, d.reason) })
+}
+
+// cutLater cuts a write that is still under way at a time.
+func (s *Writer) cutLater(by time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch wait := time.Until(by); {
+	case s.over:
+	case s.cutTimer == nil:
+		s.cutTimer = time.AfterFunc(wait, s.cutForGood)
+	default:
+		s.cutTimer.Reset(wait)
+	}
+}
+
+// stopCutting notes that nothing is written any more.
+func (s *Writer) stopCutting() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	if s.cutTimer != nil {
+		s.cutTimer.Stop()
+	}
 }
 
 // tryGoAway tells the client of a stream that stands between two blocks why it ends, if the client

@@ -20,7 +20,7 @@ func TestQuietStreamOutlivesTheDeadlineOfAWrite(t *testing.T) {
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		s := NewWriter(w, newLimits(nil, patience, 0), "", nil)
 		pace := Pace{Heartbeat: heartbeat, Age: time.Hour}
-		s.Run(r.Context(), &scriptedSource{}, make(chan struct{}, 1), pace)
+		s.Run(r.Context(), &scriptedSource{}, pace)
 	}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(handler))
 	var protocols http.Protocols
@@ -59,7 +59,7 @@ func TestSlowReaderReceivesALargeFrame(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		source := &scriptedSource{words: [][]byte{largeWord()}, over: true}
 		s := NewWriter(w, newLimits(nil, patience, 0), "", nil)
-		s.Run(r.Context(), source, make(chan struct{}, 1), unhurried)
+		s.Run(r.Context(), source, unhurried)
 	}))
 	defer server.Close()
 	response, err := http.Get(server.URL)
