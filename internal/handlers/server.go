@@ -209,7 +209,7 @@ func New(options Options) (*Server, error) {
 	if s.router, err = s.newRouter(contract); err != nil {
 		return nil, err
 	}
-	s.handler = allowOrigins(options.AllowOrigins, s.router)
+	s.handler = s.allowOrigins(s.router)
 	return s, nil
 }
 
