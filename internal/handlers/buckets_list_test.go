@@ -127,7 +127,7 @@ func TestBucketListShowsOthersBesideOneOutOfReach(t *testing.T) {
 		t.Errorf("out of reach are %v", got)
 	}
 	secret := listed["out_of_reach"].([]any)[0].(map[string]any)
-	if problem := secret["problem"].(map[string]any); problem["type"] != "/problems/timeout" {
+	if problem := secret["problem"].(map[string]any); problem["type"] != "/problems/forbidden" {
 		t.Errorf("secret is listed as %v", secret)
 	}
 }

@@ -63,6 +63,24 @@ func IsNoBucket(err error) bool {
 	return errors.Is(err, ErrBucketNotFound) || errors.Is(err, ErrBadBucket)
 }
 
+// A DeniedError says that NATS has denied something, since the user that the request is made as has
+// no permission for the subject. Nothing was done, unless Subscribe is set: what was sent may have
+// been carried out then, and its answer cannot come.
+type DeniedError struct {
+	// Subject is the subject that was published or subscribed to.
+	Subject string
+	// Subscribe says that it was subscribed to.
+	Subscribe bool
+}
+
+// Error implements error.
+func (e *DeniedError) Error() string {
+	if e.Subscribe {
+		return fmt.Sprintf("NATS denies subscribing to %q", e.Subject)
+	}
+	return fmt.Sprintf("NATS denies publishing to %q", e.Subject)
+}
+
 // A SyntaxError says what is wrong with text from a client.
 type SyntaxError struct {
 	// What is "key", "bucket name", "filter", "revision" or "position"; or "filters" for all

@@ -49,6 +49,8 @@ type consumer struct {
 	messages chan *nats.Msg
 	// subscription is the one to the inbox; nil before listen.
 	subscription *nats.Subscription
+	// stopListening ends the bringing of what NATS denies to messages.
+	stopListening func()
 }
 
 // A consumerSpec says what a consumer is to deliver.
@@ -119,16 +121,21 @@ func (c *consumer) listen(room int) (err error) {
 	if c.subscription, err = c.conn.ChanSubscribe(c.inbox, c.messages); err != nil {
 		return fmt.Errorf("%w: subscribe: %w", kv.ErrUnavailable, err)
 	}
+	c.stopListening = c.link.ListenTo(c.messages, c.inbox, c.next())
 	return nil
 }
 
 // ask asks for a batch, which comes to the inbox.
 func (c *consumer) ask(batch []byte) error {
-	next := c.bucket.client.apiPrefix + "CONSUMER.MSG.NEXT." + c.bucket.stream + "." + c.name
-	if err := c.conn.PublishRequest(next, c.inbox, batch); err != nil {
+	if err := c.conn.PublishRequest(c.next(), c.inbox, batch); err != nil {
 		return fmt.Errorf("%w: ask a consumer: %w", kv.ErrUnavailable, err)
 	}
 	return nil
+}
+
+// next returns the subject of requests for batches.
+func (c *consumer) next() string {
+	return c.bucket.client.apiPrefix + "CONSUMER.MSG.NEXT." + c.bucket.stream + "." + c.name
 }
 
 // A meaning is what a message that comes to a consumer's inbox stands for.
@@ -222,6 +229,7 @@ func (c *consumer) number(msg *nats.Msg) (kv.Entry, error) {
 // come if the consumer was lost with its node.
 func (c *consumer) close() {
 	if c.subscription != nil {
+		c.stopListening()
 		_ = c.subscription.Unsubscribe() // of a connection that is lost, it is gone in any case
 	}
 	subject := c.bucket.client.apiPrefix + "CONSUMER.DELETE." + c.bucket.stream + "." + c.name

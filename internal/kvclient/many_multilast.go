@@ -12,6 +12,7 @@ import (
 
 	"kvgateway/internal/bound"
 	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient/link"
 )
 
 const (
@@ -86,6 +87,7 @@ func (b *Bucket) multiLast(ctx context.Context, request multiLastRequest) (*last
 		return nil, fmt.Errorf("%w: %w", kv.ErrUnavailable, err)
 	}
 	defer subscription.Unsubscribe()
+	defer l.ListenTo(answers, inbox, b.multiLastSubject())()
 	var found *lastMessages // nil unless the answer has come to its end
 	if err = b.askMultiLast(nc, inbox, body); err == nil {
 		found, err = b.readMultiLast(ctx, answers, gone)
@@ -94,9 +96,12 @@ func (b *Bucket) multiLast(ctx context.Context, request multiLastRequest) (*last
 	return found, err
 }
 
+// multiLastSubject returns the subject of the request.
+func (b *Bucket) multiLastSubject() string { return b.client.apiPrefix + "DIRECT.GET." + b.stream }
+
 // askMultiLast sends the request.
 func (b *Bucket) askMultiLast(nc *nats.Conn, inbox string, body []byte) error {
-	switch err := nc.PublishRequest(b.client.apiPrefix+"DIRECT.GET."+b.stream, inbox, body); {
+	switch err := nc.PublishRequest(b.multiLastSubject(), inbox, body); {
 	case errors.Is(err, nats.ErrMaxPayload):
 		return errTooMany
 	case err != nil:
@@ -118,6 +123,9 @@ func (b *Bucket) readMultiLast(
 	for {
 		select {
 		case msg := <-answers:
+			if err := link.Denied(msg); err != nil {
+				return found, err
+			}
 			if ended, err := found.add(b, msg); ended || err != nil {
 				return found, err
 			}

@@ -22,9 +22,11 @@ func notSent(err error) error {
 }
 
 // unanswered turns [kv.ErrTimeout] of a request that changes something into
-// [kv.ErrOutcomeUnknown]: it was sent, and may have been carried out.
+// [kv.ErrOutcomeUnknown]: it was sent, and may have been carried out. So may what was sent although
+// NATS denies hearing the answer.
 func unanswered(err error) error {
-	if errors.Is(err, kv.ErrTimeout) {
+	denied, _ := errors.AsType[*kv.DeniedError](err)
+	if errors.Is(err, kv.ErrTimeout) || denied != nil && denied.Subscribe {
 		return fmt.Errorf("%w: %w", kv.ErrOutcomeUnknown, err)
 	}
 	return err

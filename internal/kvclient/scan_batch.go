@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient/link"
 )
 
 // readBatch reads one batch to its end, without looking at its messages: what is done with them may
@@ -70,7 +71,7 @@ func (r *scanReader) receive(ctx context.Context) (*nats.Msg, error) {
 		r.stalled.Reset(min(scanDoubt, time.Until(giveUp)))
 		select {
 		case msg := <-r.consumer.messages:
-			return msg, nil
+			return msg, link.Denied(msg)
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-r.consumer.gone:

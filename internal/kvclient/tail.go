@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient/link"
 )
 
 // How a tail reads. The bytes of its batches are in tail_readahead.go.
@@ -41,6 +42,7 @@ var errConnectionLost = fmt.Errorf("%w: the connection was lost", kv.ErrUnavaila
 //	                                | one is asked for already
 //	meansExpired                    | the batch has ended: asks for a quiet one
 //	meansFilled                     | the batch has ended: asks for a larger one
+//	what NATS has denied            | ends
 //	any other meaning               | ends: the consumer or the stream is gone
 //	nothing for tailSilence         | ends: the consumer is taken for lost
 //	the connection is lost          | ends
@@ -207,6 +209,9 @@ func (t *Tail) receive(ctx context.Context) (*nats.Msg, error) {
 	t.silence.Reset(tailSilence)
 	select {
 	case msg := <-t.consumer.messages:
+		if err := link.Denied(msg); err != nil {
+			return nil, err
+		}
 		t.heard.Store(int64(time.Since(t.began)))
 		return msg, nil
 	case <-ctx.Done():

@@ -1,6 +1,7 @@
 package kvclient
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -234,7 +235,7 @@ func (p *plan) sendAdmitted(
 		err = b.tooLarge(messages[index].Header)
 	}
 	if err != nil {
-		return kv.Transacted{}, p.batchRefusal(index, err)
+		return kv.Transacted{}, p.batchRefusal(index, cmp.Or(b.deniedOf(err, messages), err))
 	}
 	var ack struct {
 		Batch string `json:"batch"`
@@ -251,6 +252,16 @@ func (p *plan) sendAdmitted(
 		Revision: rev - kv.Revision(ack.Count) + 1,
 	}
 	return p.transacted(id, first), nil
+}
+
+// deniedOf returns the denial because of which the server did not get all messages of a batch, if
+// that is why it has refused the batch.
+func (b *Bucket) deniedOf(err error, messages []*nats.Msg) error {
+	refused, ok := errors.AsType[*kv.APIError](err)
+	if !ok || refused.ErrCode != errCodeBatchIncomplete {
+		return nil
+	}
+	return b.client.bulk.DeniedAmong(messages)
 }
 
 // batchRefusal turns a refusal, of the member at index or of the whole batch, into the error by

@@ -57,6 +57,7 @@ var pipelineSpec = bound.Spec{
 //	nobody took it (503), and no later write | it is published once more, while nothing else is
 //	of the key is in flight                  | sent, and waited for
 //	nobody took it, and a later write is     | ErrUnavailable: the later one is to win
+//	NATS denies it                           | DeniedError: nothing was stored
 //	nothing comes for the client's timeout   | ErrOutcomeUnknown, which ends an import
 //	the connection is lost                   | ErrOutcomeUnknown
 //
@@ -101,6 +102,8 @@ type pipeline struct {
 	mu sync.Mutex
 	// subjects is how many flights each subject has.
 	subjects map[string]int
+	// flights are those that are not settled yet, each at its number modulo their count.
+	flights [pipelineMessages]*flight
 	// sent is how many messages were sent, and the number of the next one.
 	sent uint64
 	// err is why the pipeline admits no more; nil while it does.
@@ -119,6 +122,10 @@ type flight struct {
 	hold bound.Hold
 	// charge is what the message holds of the pace of writes.
 	charge charge
+	// order is its number among all that the connection sends; see [link.Link.Number].
+	order uint64
+	// denied says that NATS has denied it; the mutex of the pipeline guards it.
+	denied bool
 	// err is why the message was not sent; nil if it was.
 	err error
 	// settle is called once, with what became of the message.
@@ -147,6 +154,7 @@ func (b *Bucket) openPipeline(ctx context.Context) (opened *pipeline, err error)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", kv.ErrUnavailable, err)
 	}
+	stopListening := l.Listen(p.waits, p.denied)
 	set := b.client.limits.set
 	p.unsettled = set.New(pipelineSpec)
 	p.admits, p.admitNone = context.WithCancel(context.WithoutCancel(ctx))
@@ -155,6 +163,7 @@ func (b *Bucket) openPipeline(ctx context.Context) (opened *pipeline, err error)
 		defer set.Drop(p.unsettled)
 		defer p.admitNone()
 		defer subscription.Unsubscribe()
+		defer stopListening()
 		for f := range p.queue {
 			revision, err := p.outcome(f)
 			f.charge.settle(err)
@@ -190,6 +199,8 @@ func (p *pipeline) send(msg *nats.Msg, settle func(kv.Revision, error) error) er
 	p.subjects[msg.Subject]++
 	f.number, f.sent = p.sent, time.Now()
 	p.sent++
+	f.order = p.bucket.client.bulk.Number()
+	p.flights[f.number%pipelineMessages] = f
 	var buffer [96]byte
 	msg.Reply = string(strconv.AppendUint(append(buffer[:0], p.inbox...), f.number, 10))
 	if p.nc.IsClosed() {
@@ -230,10 +241,11 @@ func (p *pipeline) stopped(err error) error {
 
 // release gives back what a settled flight holds.
 func (p *pipeline) release(f *flight) {
-	f.hold.Release()
+	defer f.hold.Release() // another flight may have the place of this one then
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if f.msg != nil {
+		p.flights[f.number%pipelineMessages] = nil
 		if p.subjects[f.msg.Subject]--; p.subjects[f.msg.Subject] == 0 {
 			delete(p.subjects, f.msg.Subject)
 		}
@@ -277,6 +289,9 @@ func (p *pipeline) outcome(f *flight) (kv.Revision, error) {
 	reply, err := p.answer(f)
 	if err != nil {
 		return 0, err
+	}
+	if err := link.Denied(reply); err != nil {
+		return 0, unanswered(err)
 	}
 	if link.NoResponders(reply) {
 		return p.resend(f)

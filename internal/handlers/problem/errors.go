@@ -76,6 +76,9 @@ func withData(err error) (Error, bool) {
 	if e, ok := errors.AsType[*bound.FullError](err); ok && !unknownOutcome(err) {
 		return ofFull(e), true
 	}
+	if e, ok := errors.AsType[*kv.DeniedError](err); ok && !unknownOutcome(err) {
+		return ofDenied(e), true
+	}
 	if e, ok := errors.AsType[*kv.ConfigError](err); ok {
 		return Error{Code: InvalidConfig,
 			Detail: "The configuration was refused: " + e.Reason + "."}, true
@@ -85,6 +88,19 @@ func withData(err error) (Error, bool) {
 
 // unknownOutcome reports whether the request may have changed something.
 func unknownOutcome(err error) bool { return errors.Is(err, kv.ErrOutcomeUnknown) }
+
+// ofDenied returns the problem of what NATS has denied.
+func ofDenied(e *kv.DeniedError) Error {
+	action := "publish"
+	if e.Subscribe {
+		action = "subscribe"
+	}
+	reason := "NATS does not allow the user of this request to " + action + " to " + e.Subject + "."
+	advice := " Ask the administrator of the NATS account for that permission, or use another " +
+		"credential."
+	return Error{Code: Forbidden, Members: Members{"action": action, "subject": e.Subject},
+		Midway: reason + advice, Detail: reason + " Nothing was done." + advice}
+}
 
 // ofMissingBucket returns the problem of a bucket that there is not.
 func ofMissingBucket(e *kv.BucketNotFoundError) Error {

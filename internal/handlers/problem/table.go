@@ -79,7 +79,8 @@ var clientKinds = []Kind{
 		Meaning: "The caller is known, and may not do this. The answer is the same whether or " +
 			"not there is such a bucket or key. Nothing was done.",
 		Fix: "Use a credential that has the right to take `action` with this key, or ask the " +
-			"gateway's operator for it. GET " + Base + "/access lists what the caller may do."},
+			"gateway's operator for it, or NATS' if `subject` names what NATS does not allow. " +
+			"GET " + Base + "/access lists what the caller may do."},
 	{Code: CrossSite, Status: http.StatusForbidden,
 		Title: "Cross-site request refused",
 		Meaning: "A page of another origin asked for a change. " +

@@ -16,7 +16,8 @@ import (
 // the first refusal, with the index of the message that this answer is for. The server acknowledges
 // the messages before the last with empty answers.
 //
-// Its errors are those of [SendError]. Until the last message was sent nothing was done, and the
+// Its errors are those of [SendError], and a *[kv.DeniedError] with the index of the message that
+// was denied. Until the last message was sent nothing was done, and the
 // error is [kv.ErrUnavailable]: what was begun and not finished the server forgets.
 func (l *Link) Batch(
 	ctx context.Context, messages []*nats.Msg,
@@ -35,6 +36,7 @@ func (l *Link) Batch(
 		return nil, 0, fmt.Errorf("%w: not sent: %w", kv.ErrUnavailable, err)
 	}
 	defer subscription.Unsubscribe()
+	defer l.Listen(batchWaits(l.Number(), inbox, messages), Into(answers))()
 	for i, msg := range messages {
 		// A connection that was lost meanwhile and is back would take the rest.
 		if limited.Err() != nil {
@@ -49,6 +51,19 @@ func (l *Link) Batch(
 	turn.Pause()
 	defer turn.Resume()
 	return decision(limited, answers, len(inbox), len(messages)-1)
+}
+
+// batchWaits returns the [Waits] of a batch.
+func batchWaits(number uint64, inbox string, messages []*nats.Msg) Waits {
+	indexes := make(map[string]int, len(messages)+1)
+	for i, msg := range messages {
+		indexes[msg.Subject] = i
+	}
+	indexes[inbox+"*"] = len(messages) - 1
+	return func(subject string) (uint64, string, bool) {
+		index, waits := indexes[subject]
+		return number, inbox + strconv.Itoa(index), waits
+	}
 }
 
 // batchError is SendError for a message of a batch: unless the last one was sent, nothing was done.
@@ -72,6 +87,8 @@ func decision(
 			index, err := strconv.Atoi(answer.Subject[inbox:])
 			switch {
 			case err != nil || index < 0 || index > last:
+			case Denied(answer) != nil:
+				return nil, index, Denied(answer)
 			case NoResponders(answer):
 				return nil, index, ErrNoResponders
 			case index == last || len(answer.Data) > 0:

@@ -7,6 +7,7 @@
 //	link      the connection: it is dialled, lost, and dialled anew
 //	request   one message and its one answer, and what the errors of nats.go mean
 //	batch     several messages that have one answer
+//	denials   what the server denies, brought to whoever waits for an answer
 //	replies   the subscriptions on which requests wait for their answers
 //	window    what bounds requests in time, and ends them when the connection is lost
 //	claim     the room that is reserved for an answer
@@ -25,7 +26,8 @@
 //	a subscription of its own is taken | for a read one is made; an acknowledgement waits
 //	                                   | in nats.go's way
 //	the message is sent                | ErrUnavailable
-//	the answer comes                   | ErrTimeout, with the claim abandoned; ErrNoResponders
+//	the answer comes                   | ErrTimeout, with the claim abandoned; ErrNoResponders;
+//	                                   | *kv.DeniedError, which comes as fast as an answer
 //
 // See [Claim] for the states of a claim, [Link] for those of a connection, and windows for what
 // ends requests when the connection is lost. [Link.Batch] sends several messages that have one

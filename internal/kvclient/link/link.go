@@ -77,6 +77,8 @@ type Link struct {
 	windows *windows
 	// replies are the subscriptions on which requests wait.
 	replies replyBoxes
+	// denials has whoever waits for an answer, for when NATS denies what was sent.
+	denials denials
 	// current is the nats.Conn in use.
 	current atomic.Pointer[nats.Conn]
 	// closures is how often nats.go has given up since there was a connection.
@@ -91,12 +93,14 @@ type Link struct {
 
 // New returns a link, which must be opened.
 func New(options Options) *Link {
-	return &Link{
+	l := &Link{
 		options: options,
 		logger:  options.Logger.With().Str("link", options.Name).Logger(),
 		windows: newWindows(options.Timeout),
 		done:    make(chan struct{}),
 	}
+	l.replies.denials = &l.denials
+	return l
 }
 
 // Name returns what the link is called.
@@ -125,9 +129,7 @@ func (l *Link) Open() error {
 		nats.ReconnectHandler(func(*nats.Conn) { l.connected() }),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { l.dialFailed(err) }),
 		nats.ClosedHandler(l.closed),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			l.logger.Warn().Err(err).Msg("NATS reported an error")
-		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { l.failed(err) }),
 	)
 	return l.dial()
 }
@@ -162,6 +164,14 @@ func (l *Link) dialFailed(err error) {
 		level = zerolog.WarnLevel
 	}
 	l.logger.WithLevel(level).Err(err).Msg("dialling NATS failed")
+}
+
+// failed runs when the server or nats.go reports an error that does not end the connection.
+func (l *Link) failed(err error) {
+	if denied := parseDenial(err); denied != nil && l.denials.tell(denied) {
+		return // whoever waits reports it
+	}
+	l.logger.Warn().Err(err).Msg("NATS reported an error")
 }
 
 // disconnected runs when the connection is lost.

@@ -28,8 +28,21 @@ type replyBox struct {
 	inbox string
 	// last is the number of the last request.
 	last uint64
-	// answers are what came to the subscription.
+	// answers are what came to the subscription, and what was denied.
 	answers chan *nats.Msg
+	// denials bring what was denied.
+	denials *denials
+	// stopListening ends that.
+	stopListening func()
+	// deaf says that NATS has denied the subscription, so that no answer can come.
+	deaf bool
+
+	// mu guards the fields below, which the goroutine reads that brings denials.
+	mu sync.Mutex
+	// number is that of [Link.Number] for the message whose answer is waited for; 0 for none.
+	number uint64
+	// subject and reply are those of the message.
+	subject, reply string
 }
 
 // maxStrays is how many answers a box has room for. One is waited for; the others are second
@@ -43,6 +56,9 @@ const maxStrays = 64
 // claims bound how many these are. Acknowledgements take boxes that are there; if maxReplyBoxes are
 // in use, they wait in nats.go's own way.
 type replyBoxes struct {
+	// denials bring what NATS denies.
+	denials *denials
+
 	// mu guards the fields below.
 	mu sync.Mutex
 	// conn is what all boxes belong to: with a closed connection go its subscriptions.
@@ -65,7 +81,7 @@ func (r *replyBoxes) request(
 		return nil, err
 	}
 	if box == nil {
-		return conn.RequestMsgWithContext(ctx, msg)
+		return r.requestWithoutBox(ctx, conn, msg)
 	}
 	answer, err := box.request(ctx, msg)
 	if err != nil && ctx.Err() == context.DeadlineExceeded {
@@ -84,6 +100,9 @@ func (r *replyBoxes) request(
 func (r *replyBoxes) get(conn *nats.Conn, needed bool) (*replyBox, error) {
 	r.mu.Lock()
 	if r.conn != conn {
+		for _, box := range r.idle {
+			box.stopListening()
+		}
 		r.conn, r.made, r.idle = conn, 0, nil
 	}
 	if last := len(r.idle) - 1; last >= 0 {
@@ -105,9 +124,12 @@ func (r *replyBoxes) get(conn *nats.Conn, needed bool) (*replyBox, error) {
 func (r *replyBoxes) make(conn *nats.Conn) (*replyBox, error) {
 	box := &replyBox{
 		conn: conn, inbox: conn.NewInbox() + ".", answers: make(chan *nats.Msg, maxStrays),
+		denials: r.denials,
 	}
+	box.stopListening = r.denials.add(&listener{waits: box.waits, deliver: Into(box.answers)})
 	var err error
 	if box.subscription, err = conn.ChanSubscribe(box.inbox+"*", box.answers); err != nil {
+		box.stopListening()
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if r.conn == conn {
@@ -123,13 +145,15 @@ func (r *replyBoxes) put(box *replyBox) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.conn != box.conn {
+		box.stopListening()
 		return
 	}
-	if len(r.idle) < maxReplyBoxes {
+	if len(r.idle) < maxReplyBoxes && !box.deaf {
 		r.idle = append(r.idle, box)
 		return
 	}
 	r.made--
+	box.stopListening()
 	_ = box.subscription.Unsubscribe() // of a connection that is lost, it is gone in any case
 }
 
@@ -141,14 +165,20 @@ func (b *replyBox) request(ctx context.Context, msg *nats.Msg) (*nats.Msg, error
 	b.last++
 	var buffer [96]byte
 	msg.Reply = string(strconv.AppendUint(append(buffer[:0], b.inbox...), b.last, 36))
+	b.waitFor(b.denials.sent.Add(1), msg.Subject, msg.Reply)
+	defer b.waitFor(0, "", "")
 	if err := b.conn.PublishMsg(msg); err != nil {
 		return nil, err
 	}
 	for {
 		select {
 		case answer := <-b.answers:
+			denied := denialOf(answer)
 			switch {
 			case answer.Subject != msg.Reply: // to a request that had been given up
+			case denied != nil:
+				b.deaf = denied.Subscribe
+				return nil, denied
 			case NoResponders(answer):
 				return nil, nats.ErrNoResponders
 			default:
@@ -158,4 +188,41 @@ func (b *replyBox) request(ctx context.Context, msg *nats.Msg) (*nats.Msg, error
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// waitFor notes what the box waits for the answer to; the number is 0 for nothing.
+func (b *replyBox) waitFor(number uint64, subject, reply string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.number, b.subject, b.reply = number, subject, reply
+}
+
+// waits is the [Waits] of the box.
+func (b *replyBox) waits(subject string) (number uint64, reply string, waits bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	waits = b.number != 0 && (subject == b.subject || subject == b.inbox+"*")
+	return b.number, b.reply, waits
+}
+
+// requestWithoutBox is request in nats.go's own way.
+func (r *replyBoxes) requestWithoutBox(
+	ctx context.Context, conn *nats.Conn, msg *nats.Msg,
+) (*nats.Msg, error) {
+	limited, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	number, subject := r.denials.sent.Add(1), msg.Subject
+	stop := r.denials.add(&listener{
+		waits: func(s string) (uint64, string, bool) { return number, s, s == subject },
+		deliver: func(denial *nats.Msg) bool {
+			cancel(Denied(denial))
+			return true
+		},
+	})
+	defer stop()
+	answer, err := conn.RequestMsgWithContext(limited, msg)
+	if cause := context.Cause(limited); err != nil && isDenied(cause) {
+		return nil, cause
+	}
+	return answer, err
 }

@@ -12,8 +12,9 @@ import (
 )
 
 // Request sends one message and waits for one answer of up to answer bytes, for the client's
-// timeout or until the context's deadline. Its errors are those of [SendError], and a
-// *[bound.FullError] if there was no room for the answer in time; then nothing was sent.
+// timeout or until the context's deadline. Its errors are those of [SendError], a
+// *[kv.DeniedError], and a *[bound.FullError] if there was no room for the answer in time; then
+// nothing was sent.
 //
 // It is not given up when its context is cancelled, which happens to the context of an HTTP request
 // when its client has gone. The request mostly takes microseconds; the outcome of a write would be
@@ -68,9 +69,16 @@ func NoResponders(answer *nats.Msg) bool {
 	return len(answer.Data) == 0 && answer.Header.Get("Status") == "503"
 }
 
+// isDenied reports whether an error is a *[kv.DeniedError].
+func isDenied(err error) bool {
+	_, denied := errors.AsType[*kv.DeniedError](err)
+	return denied
+}
+
 // SendError sorts what nats.go says of a request into four: certainly not sent
 // ([kv.ErrUnavailable]), nobody there (ErrNoResponders), too large ([nats.ErrMaxPayload]), and sent
-// without an answer ([kv.ErrTimeout]). What is not known to be harmless counts as sent.
+// without an answer ([kv.ErrTimeout]). What is not known to be harmless counts as sent. A
+// *[kv.DeniedError] stays as it is.
 func SendError(err error) error {
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
@@ -78,6 +86,8 @@ func SendError(err error) error {
 	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionDraining),
 		errors.Is(err, nats.ErrHeadersNotSupported):
 		return fmt.Errorf("%w: %w", kv.ErrUnavailable, err)
+	case isDenied(err):
+		return err
 	case errors.Is(err, nats.ErrMaxPayload):
 		return err
 	}
