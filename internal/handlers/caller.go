@@ -57,8 +57,15 @@ func (s *Server) identify(x *exchange) (err error) {
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 		presented.Chain = r.TLS.VerifiedChains[0]
 	}
-	x.caller, err = gate.Identify(x.context(), presented)
-	return err
+	if x.caller, err = gate.Identify(x.context(), presented); err != nil {
+		return err
+	}
+	if x.caller.Kind == auth.NATS {
+		// The gateway's own identity must not serve whoever names any credential.
+		return &auth.Refusal{Invalid: true,
+			Detail: "NATS credentials are not passed through here. Use another credential."}
+	}
+	return nil
 }
 
 // refusalProblem returns the problem of a request whose caller is not known (RFC 9110 §11.6.1, RFC

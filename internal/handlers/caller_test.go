@@ -45,3 +45,13 @@ tokens:
 	g.get(t, "/buckets/shop/keys/orders.1").problem(t, 401, "unauthenticated")
 	g.get(t, "/livez").is(t, 200)
 }
+
+func TestNATSCallersAreNotServedAsTheGateway(t *testing.T) {
+	t.Parallel()
+	g := start(t, withAuth(t, "nats: { enabled: true }"))
+	put(t, g.shop(t), "a", "v")
+	for _, credential := range []string{"Bearer anything", "Basic YW5uOnNlY3JldA=="} {
+		g.get(t, "/buckets/shop/keys/a", "Authorization: "+credential).
+			problem(t, 401, "unauthenticated")
+	}
+}
