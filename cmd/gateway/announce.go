@@ -25,10 +25,7 @@ type addresses struct {
 // announce says where the gateway listens. A person at a terminal gets lines to try, a program gets
 // one log line whose addr is the address with the port that was taken.
 func announce(c *config, a addresses, stdout, stderr io.Writer, log zerolog.Logger) {
-	if c.AllowAnonymous && !c.loopbackOnly() {
-		log.Warn().Msg("anyone who can reach this address can read and write: " +
-			"there is no authentication yet")
-	}
+	c.warnOfOpenings(log)
 	if c.consoleLog(stderr) || isTerminal(stdout) {
 		fmt.Fprint(stdout, greeting(c, a))
 	}
@@ -36,11 +33,11 @@ func announce(c *config, a addresses, stdout, stderr io.Writer, log zerolog.Logg
 		return
 	}
 	line := log.Info().
-		Str("addr", a.api.net.Addr().String()).
+		Str("addr", a.api.address()).
 		Str("url", a.url(c)).
 		Str("nats", c.natsName())
 	if a.admin != nil {
-		line.Str("admin_addr", a.admin.net.Addr().String())
+		line.Str("admin_addr", a.admin.address())
 	}
 	if a.embedded != nil && a.embedded.ClientURL() != "" {
 		line.Str("nats_url", a.embedded.ClientURL())
@@ -49,6 +46,23 @@ func announce(c *config, a addresses, stdout, stderr io.Writer, log zerolog.Logg
 		line.Str("nats_ws_url", a.embedded.WebSocketURL())
 	}
 	line.Msg("listening")
+}
+
+// warnOfOpenings logs what the settings leave open.
+func (c *config) warnOfOpenings(log zerolog.Logger) {
+	if c.AllowAnonymous && !c.loopbackOnly() {
+		log.Warn().Msg("anyone who can reach this address can read and write: " +
+			"there is no authentication yet")
+		if !c.checkHost() {
+			log.Warn().Msg("any web page that is open in a browser which can reach this address " +
+				"can read and write, through a host name of its own: give the gateway's own " +
+				"names with --allowed-host")
+		}
+	}
+	if c.TLSRequireClientCert && (c.EmbeddedListen != "" || c.EmbeddedWSListen != "") {
+		log.Warn().Msg("native clients need no certificate: anyone who can reach " +
+			"--embedded-listen or --embedded-ws-listen can read and write everything")
+	}
 }
 
 // greeting returns the lines for a person at a terminal.
@@ -64,20 +78,24 @@ func greeting(c *config, a addresses) string {
 	}
 	if a.admin != nil {
 		fmt.Fprintf(&b, "Metrics and profiles at %s://%s/metrics and /debug/pprof/\n",
-			c.scheme(), a.admin.net.Addr())
+			c.scheme(), a.admin.address())
+	}
+	curl := "curl"
+	if path, isUnix := socketPath(a.api.address()); isUnix {
+		curl += " --unix-socket " + path
 	}
 	fmt.Fprintf(&b, `Try:
-  curl -X PUT %[1]s/buckets/demo
-  curl -X PUT %[1]s/buckets/demo/keys/greeting -d 'hello'
-  curl -i %[1]s/buckets/demo/keys/greeting
-`, a.url(c))
+  %[2]s -X PUT %[1]s/buckets/demo
+  %[2]s -X PUT %[1]s/buckets/demo/keys/greeting -d 'hello'
+  %[2]s -i %[1]s/buckets/demo/keys/greeting
+`, a.url(c), curl)
 	return b.String()
 }
 
 // url returns an address of the API that works on this machine. Where only some host names are
 // answered, that is the first of them, unless the address stands for loopback as well.
 func (a addresses) url(c *config) string {
-	address := a.api.net.Addr().String()
+	address := a.api.address()
 	host, port, err := net.SplitHostPort(address)
 	if err == nil && len(c.AllowedHost) > 0 && !slices.Contains(c.AllowedHost, host) &&
 		!isLoopback(host) && !isUnspecified(host) {
@@ -87,8 +105,11 @@ func (a addresses) url(c *config) string {
 }
 
 // baseURL returns the URL to connect to a listener on this machine. An address that stands for all
-// interfaces becomes loopback.
+// interfaces becomes loopback. On a Unix socket the host is of no meaning.
 func (c *config) baseURL(address string) string {
+	if _, isUnix := socketPath(address); isUnix {
+		return c.scheme() + "://localhost" + c.BasePath
+	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return c.scheme() + "://" + address + c.BasePath

@@ -44,7 +44,8 @@ var commandHelp = kong.Vars{
 
 // A config has the settings of the gateway. helpTexts says what each of them does.
 type config struct {
-	Listen string `group:"http" default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	Listen     string   `group:"http" default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	ListenMode fileMode `group:"http" default:"0660" placeholder:"MODE"`
 
 	AllowAnonymous       bool          `group:"http"`
 	AllowedHost          []string      `group:"http" placeholder:"HOST"`
@@ -107,7 +108,8 @@ func parse(args []string, stdout io.Writer) (*command, string, error) {
 		kong.Description(description),
 		kong.ExplicitGroups(helpGroups),
 		kong.DefaultEnvars(envPrefix),
-		kong.Vars{"log_levels": "trace,debug,info,warn,error"},
+		kong.Vars{"log_levels": "trace,debug,info,warn,error",
+			"proxy_headers": "x-forwarded-for,forwarded"},
 		commandHelp,
 		kong.PostBuild(setHelp),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 120}),

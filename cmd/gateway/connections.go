@@ -203,12 +203,12 @@ func (l *connections) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		conn, ok := accepted.(socket)
-		if !ok { // this cannot happen with a TCP listener
+		if !ok { // this cannot happen with a listener of ours
 			accepted.Close()
 			continue
 		}
-		owner := handlers.OwnerOf(conn.RemoteAddr().String())
-		c := &connection{socket: conn, listener: l, owner: owner, ended: make(chan struct{})}
+		c := &connection{socket: conn, listener: l, owner: ownerOf(conn),
+			ended: make(chan struct{})}
 		if l.admit(c) {
 			// If the connection is gone, its reader notices.
 			_ = limitUnsent(conn, int(l.unsent.Limit()))

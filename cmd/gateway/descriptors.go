@@ -1,6 +1,8 @@
 package main
 
 import (
+	"io/fs"
+
 	"github.com/rs/zerolog"
 
 	"kvgateway/internal/bound"
@@ -149,8 +151,8 @@ func (c *config) apiListener(
 	bounds *bound.Set, plan descriptorPlan, tls *tlsSource,
 ) listenOptions {
 	refusal := handlers.ConnectionRefusal(c.BasePath)
-	return listenOptions{address: c.Listen, bounds: bounds, refusal: refusal, tls: tls,
-		http2Streams: c.HTTP2Streams,
+	return listenOptions{address: c.Listen, mode: fs.FileMode(c.ListenMode), bounds: bounds,
+		refusal: refusal, tls: tls, http2Streams: c.HTTP2Streams,
 		limit: connectionLimit{
 			name: "connections", of: "open connections of the API", setting: "RLIMIT_NOFILE",
 			places: plan.places, refusals: refusalPlaces, descriptors: plan.limit,
@@ -161,8 +163,8 @@ func (c *config) apiListener(
 // have places of their own, so that an operator can look at a gateway that is full.
 func (c *config) adminListener(bounds *bound.Set, tls *tlsSource) listenOptions {
 	refusal := handlers.ConnectionRefusal("")
-	return listenOptions{address: c.AdminListen, bounds: bounds, refusal: refusal, tls: tls,
-		http2Streams: c.HTTP2Streams,
+	return listenOptions{address: c.AdminListen, mode: adminSocketMode, bounds: bounds,
+		refusal: refusal, tls: tls, http2Streams: c.HTTP2Streams,
 		limit: connectionLimit{
 			name: "admin-connections", of: "open connections of the admin listener",
 			places: adminPlaces, refusals: refusalPlaces,

@@ -24,7 +24,10 @@ var helpTexts = map[string]string{
 	"version": "Print the versions, as the command version does.",
 
 	"listen": "Address of the HTTP API (default ${default}). Port 0 takes a free port. An " +
-		"address that other machines can reach needs --allow-anonymous.",
+		"address that other machines can reach needs --allow-anonymous. unix:/run/kvgw.sock is a " +
+		"Unix socket.",
+	"listen-mode": "Mode of the file of a Unix socket (default ${default}), which says who may " +
+		"connect: its user and its group, by default.",
 	"allow-anonymous": "Let anyone who can reach the addresses read and write. There is no " +
 		"authentication yet.",
 	"allowed-host": "Answer requests for this host name too, given without a port. Can be given " +
@@ -51,7 +54,8 @@ var helpTexts = map[string]string{
 		"${default}; 0 means any number). On file storage each transaction syncs a file of its " +
 		"own while the other writers of the bucket wait.",
 	"admin-listen": "Address of /metrics, /bounds and /debug/pprof/. There is no such listener " +
-		"unless an address is given.",
+		"unless an address is given. A Unix socket, such as unix:/run/kvgw-admin.sock, is for " +
+		"the user of the gateway only.",
 
 	"tls-cert": "PEM file with the certificate of all addresses on which the gateway listens, " +
 		"and those that lead to its authority. It is read again when it changes, and on SIGHUP.",
@@ -59,6 +63,12 @@ var helpTexts = map[string]string{
 	"tls-client-ca": "PEM file with the authorities of client certificates. A client may present " +
 		"one; those that it does not trust any more after a change lose their connections.",
 	"tls-require-client-cert": "Refuse clients without a certificate, on all addresses.",
+	"trusted-proxy": "Take the address of a client, and the scheme of its request, from a header " +
+		"if the request comes from this proxy: an address or a range such as 10.0.0.0/8, or " +
+		"unix for all who connect to a Unix socket. Can be given several times. The proxy must " +
+		"set --proxy-header.",
+	"proxy-header": "The header that these proxies set: x-forwarded-for (the default, with " +
+		"X-Forwarded-Proto) or forwarded (RFC 7239). The other one is not read.",
 	"http2-streams": "How many requests and watches one HTTP/2 connection may have open at once " +
 		"(default ${default}).",
 

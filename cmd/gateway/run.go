@@ -82,6 +82,9 @@ func serve(
 	var draining atomic.Bool
 	registry := newRegistry()
 	options := c.handlerOptions(log)
+	if options.Proxies, err = c.proxies(); err != nil {
+		return err
+	}
 	options.Client, options.Feeds, options.Bounds = client, feeds, bounds
 	options.Metrics, options.Draining = registry, draining.Load
 	if embedded != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	stdlog "log"
 	"net"
 	"net/http"
@@ -70,8 +71,10 @@ type listener struct {
 
 // listenOptions say where a listener is and how many connections it may have.
 type listenOptions struct {
-	// address is the host and port.
+	// address is the host and port, or unix: and a path.
 	address string
+	// mode is that of a Unix socket.
+	mode fs.FileMode
 	// bounds is the set to which the bounds of the listener belong.
 	bounds *bound.Set
 	// limit is that of its connections.
@@ -91,8 +94,7 @@ type listenOptions struct {
 func listen(
 	ctx context.Context, o listenOptions, handler http.Handler, log zerolog.Logger,
 ) (*listener, error) {
-	var lc net.ListenConfig
-	socket, err := lc.Listen(ctx, "tcp", o.address)
+	socket, err := bind(ctx, o.address, o.mode)
 	if err != nil {
 		return nil, err
 	}
@@ -126,6 +128,14 @@ func listen(
 		MaxHeaderBytes:    int(web.headerBytes.Limit()),
 		ErrorLog:          stdlog.New(errorLog{log}, "", 0),
 	}}, nil
+}
+
+// address returns where the listener is, as the settings write it.
+func (l *listener) address() string {
+	if address := l.net.Addr(); address.Network() == "unix" {
+		return unixPrefix + address.String()
+	}
+	return l.net.Addr().String()
 }
 
 // serve serves until the listener is shut down. If it ends for another reason, it sends an error.
@@ -173,7 +183,7 @@ func adminHandler(registry *prometheus.Registry, bounds *bound.Set, loopback boo
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	if !loopback {
+	if !loopback { // or a Unix socket
 		return mux
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,10 +1,16 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
+	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 
 	"github.com/rs/zerolog"
+
+	"kvgateway/internal/handlers"
 )
 
 // A transportConfig has the settings of connections: how they are secured, and what each may carry.
@@ -13,6 +19,9 @@ type transportConfig struct {
 	TLSKey               string `name:"tls-key" group:"transport" placeholder:"FILE"`
 	TLSClientCA          string `name:"tls-client-ca" group:"transport" placeholder:"FILE"`
 	TLSRequireClientCert bool   `name:"tls-require-client-cert" group:"transport"`
+
+	TrustedProxy []string `group:"transport" placeholder:"CIDR"`
+	ProxyHeader  string   `group:"transport" default:"x-forwarded-for" enum:"${proxy_headers}"`
 
 	HTTP2Streams int `name:"http2-streams" group:"transport" default:"2000" placeholder:"COUNT"`
 }
@@ -40,10 +49,35 @@ func (c *config) checkTransport(m *mistakeList) {
 			m.add("%v", err)
 		}
 	}
+	if _, err := c.proxies(); err != nil {
+		m.add("--trusted-proxy: %v", err)
+	}
 	if c.HTTP2Streams < fewestHTTP2Streams || c.HTTP2Streams > mostHTTP2Streams {
 		m.add("--http2-streams: %d must be from %d to %d",
 			c.HTTP2Streams, fewestHTTP2Streams, mostHTTP2Streams)
 	}
+}
+
+// proxies returns the proxies that are trusted.
+func (c *config) proxies() (handlers.Proxies, error) {
+	p := handlers.Proxies{Forwarded: c.ProxyHeader == "forwarded"}
+	for _, text := range c.TrustedProxy {
+		if text == "unix" {
+			p.Unix = true
+			continue
+		}
+		prefix, err := netip.ParsePrefix(text)
+		if address, notOne := netip.ParseAddr(text); notOne == nil {
+			prefix, err = address.Prefix(address.BitLen())
+		}
+		if err != nil || prefix.Addr().Is4In6() || prefix.Addr().Zone() != "" {
+			return p, fmt.Errorf("%q is neither an address, such as 10.0.0.7, nor a range of "+
+				"addresses, such as 10.0.0.0/8, nor unix, which stands for all who connect to "+
+				"a Unix socket", text)
+		}
+		p.Addresses = append(p.Addresses, prefix)
+	}
+	return p, nil
 }
 
 // scheme returns the scheme of the gateway's URLs.
@@ -59,6 +93,11 @@ func (c *config) scheme() string {
 // for a certificate of its clients, it presents the gateway's own.
 func (c *config) healthTransport(own bool) *http.Transport {
 	transport := &http.Transport{DisableKeepAlives: true}
+	if path, isUnix := socketPath(c.Listen); own && isUnix {
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}
+	}
 	if !own || c.TLSCert == "" {
 		return transport
 	}

@@ -1,6 +1,9 @@
 package main
 
-import "syscall"
+import (
+	"net"
+	"syscall"
+)
 
 // tcpNotSentLowAt is TCP_NOTSENT_LOWAT of tcp(7), which the syscall package lacks.
 const tcpNotSentLowAt = 25
@@ -11,7 +14,12 @@ const tcpNotSentLowAt = 25
 // MB with 64 KiB. Bytes on their way are bounded by the room that the client has for them, so that
 // long fast connections stay fast, which they would not with a smaller send buffer. (No difference
 // in throughput was measured.)
+//
+// A Unix socket has no such option. There the send buffer is bounded, which counts both.
 func limitUnsent(c socket, bytes int) error {
+	if unix, ok := c.(*net.UnixConn); ok {
+		return unix.SetWriteBuffer(bytes)
+	}
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return err

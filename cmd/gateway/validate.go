@@ -87,6 +87,10 @@ func isOrigin(s string) bool {
 
 // checkAddress refuses an address that other machines can reach, unless --allow-anonymous is given.
 func (c *config) checkAddress(m *mistakeList, flag, address string) {
+	if path, isUnix := socketPath(address); isUnix && !strings.HasPrefix(flag, "embedded-") {
+		checkSocket(m, flag, path)
+		return
+	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		m.add("--%s: %q must be HOST:PORT, for example 127.0.0.1:8080", flag, address)
@@ -111,14 +115,21 @@ func isLoopback(host string) bool {
 
 // loopbackOnly reports whether only programs on this machine can reach the API.
 func (c *config) loopbackOnly() bool {
+	if _, isUnix := socketPath(c.Listen); isUnix {
+		return true
+	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	return err == nil && isLoopback(host)
 }
 
 // checkHost reports whether requests must name a host that is known. A page of any site can send
 // requests to a gateway that its browser can reach, through a host name of its own; on loopback
-// every page that is open in a browser of this machine can.
-func (c *config) checkHost() bool { return c.loopbackOnly() || len(c.AllowedHost) > 0 }
+// every page that is open in a browser of this machine can. No browser can reach a Unix socket, and
+// a proxy that can has names of its own.
+func (c *config) checkHost() bool {
+	_, isUnix := socketPath(c.Listen)
+	return c.loopbackOnly() && !isUnix || len(c.AllowedHost) > 0
+}
 
 // checkTimes checks times and amounts.
 func (c *config) checkTimes(m *mistakeList) {

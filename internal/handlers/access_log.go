@@ -13,7 +13,7 @@ import (
 type accessLine struct {
 	// id is the request's id, and method its method as the client wrote it.
 	id, method string
-	// client is the address of the peer.
+	// client is the address of the client.
 	client string
 	// bucket and key are those of [loggedNames], "" if they are not to be logged.
 	bucket, key string
@@ -32,7 +32,7 @@ func (x *exchange) line(method string) accessLine {
 	return accessLine{
 		id:     x.id,
 		method: method,
-		client: clientAddress(x.request.RemoteAddr),
+		client: x.client.address,
 		bucket: x.logged.bucket,
 		key:    x.logged.key,
 		start:  x.start,

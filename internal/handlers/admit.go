@@ -53,7 +53,7 @@ func (s *Server) admit(x *exchange) error {
 	switch x.request.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 	default:
-		if err := s.checkSite(x.request); err != nil {
+		if err := s.checkSite(x); err != nil {
 			return err
 		}
 	}
@@ -114,21 +114,19 @@ func unknownHost(host string) problem.Error {
 // Metadata, RFC 6454 §7), unless that origin is allowed. It is stricter than
 // [http.CrossOriginProtection]: it also compares the scheme and, where both headers came, wants
 // both to say that the origin is the gateway's.
-func (s *Server) checkSite(r *http.Request) error {
+func (s *Server) checkSite(x *exchange) error {
+	r := x.request
 	origin := r.Header.Get("Origin")
 	if origin != "" && slices.Contains(s.options.AllowOrigins, origin) {
 		return nil
 	}
 	site := r.Header.Get("Sec-Fetch-Site")
 	ownSite := site == "" || site == "same-origin" || site == "none"
-	if !ownSite || origin != "" && !sameOrigin(origin, r) {
+	if !ownSite || origin != "" && !sameOrigin(origin, x.client.scheme, r.Host) {
 		return crossSite(r, origin, site)
 	}
 	return nil
 }
-
-// isSecure reports whether a request came over TLS.
-func isSecure(r *http.Request) bool { return r.TLS != nil }
 
 // crossSite returns the problem of a change that seems to come from a page of another origin. Its
 // usual cause is a proxy before the gateway that replaces Host. That is possible unless the browser
@@ -146,13 +144,14 @@ func crossSite(r *http.Request, origin, site string) problem.Error {
 	return p
 }
 
-// sameOrigin reports whether an Origin header names the host that the request was sent to, and the
-// scheme, if the request came over TLS. Otherwise a proxy may have ended TLS, and the gateway does
-// not know the scheme.
-func sameOrigin(origin string, r *http.Request) bool {
+// sameOrigin reports whether an Origin header names the host that the request was sent to, with the
+// scheme of the request. An unknown scheme is not compared: behind a proxy that ends TLS, and that
+// the gateway was not told of, it does not know the scheme.
+func sameOrigin(origin, scheme, host string) bool {
 	u, err := url.Parse(origin)
 	return err == nil && u.Host != "" && strings.EqualFold(u.Scheme+"://"+u.Host, origin) &&
-		strings.EqualFold(u.Host, r.Host) && (!isSecure(r) || u.Scheme == "https")
+		(scheme == "" || strings.EqualFold(u.Scheme, scheme)) &&
+		strings.EqualFold(u.Host, host)
 }
 
 // checkDestination refuses a request of a browser that would run or embed the value: a stored file

@@ -37,7 +37,7 @@ func (s *Server) identify(x *exchange) (err error) {
 	x.store = store{s.client, s.feeds}
 	r, ticket := x.request, ""
 	if isStream(x.route.pattern) {
-		if ticket, err = s.presentedTicket(r); err != nil {
+		if ticket, err = s.presentedTicket(x); err != nil {
 			return err
 		}
 	}
@@ -52,7 +52,7 @@ func (s *Server) identify(x *exchange) (err error) {
 	presented := &auth.Presented{
 		Authorization: r.Header["Authorization"],
 		Ticket:        ticket,
-		Address:       clientAddress(r.RemoteAddr),
+		Address:       x.client.owner,
 	}
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 		presented.Chain = r.TLS.VerifiedChains[0]

@@ -19,6 +19,10 @@ type connection struct {
 	conn net.Conn
 	// stepped is conn, if that is a steppedConn; else nil.
 	stepped steppedConn
+	// owner is who owns the connection; see [OwnerOf].
+	owner string
+	// isUnix says that it is one of a Unix socket, whose peers have no addresses.
+	isUnix bool
 }
 
 // connectionKey is the key of a request's connection in its context.
@@ -66,15 +70,20 @@ func (c *connection) flooded() {
 // of a connection take of bounds. Without it clients have no shares, and the bounds of HTTP/2
 // connections do not hold. If the connection has methods HeadDone() and OnStep(*func()), it learns
 // of its requests over HTTP/1.1, and its steps show that the client takes its answer. Otherwise
-// only the end of each part shows that. Of a connection over TLS the one below it counts.
+// only the end of each part shows that. If it has a method Owner() string, that says who its owner
+// is. Of a connection over TLS the one below it counts.
 func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	name := strconv.FormatUint(lastConnection.Add(1), 36)
 	if secured, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = secured.NetConn() // a *tls.Conn; closing it would wait to send an alert
 	}
-	c := &connection{name: name, conn: conn}
+	c := &connection{name: name, conn: conn, isUnix: conn.LocalAddr().Network() == "unix",
+		owner: OwnerOf(conn.RemoteAddr().String())}
+	if owned, ok := conn.(interface{ Owner() string }); ok {
+		c.owner = owned.Owner()
+	}
 	c.stepped, _ = conn.(steppedConn)
-	ctx = bound.WithOwner(ctx, OwnerOf(conn.RemoteAddr().String()))
+	ctx = bound.WithOwner(ctx, c.owner)
 	return context.WithValue(ctx, connectionKey{}, c)
 }
 

@@ -66,6 +66,8 @@ type exchange struct {
 
 	// request is the request. Once its turn at work has begun, it has the context with that turn.
 	request *http.Request
+	// client is who sent the request.
+	client client
 	// answerLimits are the limits of all answers, for delivery.
 	answerLimits *answerLimits
 	// logged is what the access log names of the target.
@@ -163,8 +165,13 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	if s.options.LogKeys {
 		x.logged = namesOf(r.URL, s.options.BasePath)
 	}
-	if c := connectionOf(r); c != nil && c.stepped != nil {
+	c := connectionOf(r)
+	if c != nil && c.stepped != nil {
 		c.stepped.HeadDone()
+	}
+	x.client = s.clientOf(r)
+	if c != nil && x.client.owner != c.owner {
+		x.request = r.WithContext(bound.WithOwner(r.Context(), x.client.owner))
 	}
 	return x
 }

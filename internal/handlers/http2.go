@@ -86,13 +86,13 @@ func (s *Server) enterHTTP2(x *exchange) bool {
 //
 // If there is no such place, it resets the request and does not return. If that is because the
 // connection has used up its part, it also ends the connection, since its client goes on to send
-// requests and takes no answers; see floodable.
+// requests and takes no answers; see floodable. The connection of a trusted proxy stays.
 func (s *Server) refuseHTTP2(x *exchange, err error) {
 	var place bound.Hold
 	part := connectionPartOf(x.request)
 	refused := s.http2Limits.refusals.Take(x.context(), &place, part, 1, nil)
 	if full, none := errors.AsType[*bound.FullError](refused); none {
-		if c := connectionOf(x.request); c != nil && full.OfPart {
+		if c := connectionOf(x.request); c != nil && full.OfPart && !x.client.isProxied {
 			c.flooded()
 		}
 		x.cut()

@@ -14,8 +14,12 @@ func OwnerOf(address string) string {
 	if err != nil {
 		return ""
 	}
-	ip := peer.Addr().Unmap()
-	if ip.Is4() {
+	return ownerOfAddress(peer.Addr())
+}
+
+// ownerOfAddress is [OwnerOf] of an address without a port.
+func ownerOfAddress(ip netip.Addr) string {
+	if ip = ip.Unmap(); ip.Is4() {
 		return ip.String()
 	}
 	site, err := ip.Prefix(ipv6Site)

@@ -40,6 +40,8 @@ type Options struct {
 	AllowedHosts []string
 	// AllowOrigins are the exact origins, as browsers send them, whose pages may read and write.
 	AllowOrigins []string
+	// Proxies are the proxies whose word counts about the addresses of clients.
+	Proxies Proxies
 	// LogKeys makes the access log name the bucket and the key of each request that has them.
 	LogKeys bool
 	// RequirePreconditions makes the gateway refuse a PUT or DELETE of a key without a
@@ -240,5 +242,5 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.answerOptions()
 		return
 	}
-	s.handler.ServeHTTP(x, r)
+	s.handler.ServeHTTP(x, x.request)
 }

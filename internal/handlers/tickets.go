@@ -29,10 +29,11 @@ func (s *Server) TicketKeys() *auth.TicketKeys { return s.tickets.TicketKeys() }
 // makeTicket answers with a ticket for what the caller wants to watch, or sets it as a cookie.
 func (s *Server) makeTicket(x *exchange) error {
 	asCookie := x.query.Get("cookie") == "true"
-	if asCookie && !isSecure(x.request) {
+	if asCookie && x.client.scheme != "https" {
 		return problem.OfParameter("cookie", "A browser sends the cookie over TLS alone, and this "+
 			"request came without. Use https, or leave cookie out and send the ticket in the "+
-			"query of the stream.")
+			"query of the stream. If a proxy has ended TLS, the gateway has to be told of it: "+
+			"--trusted-proxy.")
 	}
 	watched, err := s.ticketRequest(x)
 	if err != nil {
@@ -122,7 +123,8 @@ var errTwoCredentials = problem.OfParameter(ticketParameter, "The request has an
 // query, or else that of the cookie. A cookie counts only if the request has no other credential,
 // and if no page of another origin sent it: browsers add cookies by themselves, to requests of
 // other pages of the same site as well.
-func (s *Server) presentedTicket(r *http.Request) (string, error) {
+func (s *Server) presentedTicket(x *exchange) (string, error) {
+	r := x.request
 	authorized := len(r.Header["Authorization"]) > 0
 	ticket := lastGiven(r.URL.Query()[ticketParameter])
 	switch {
@@ -135,7 +137,7 @@ func (s *Server) presentedTicket(r *http.Request) (string, error) {
 	if len(cookies) == 0 {
 		return "", nil
 	}
-	return cookies[0].Value, s.checkSite(r)
+	return cookies[0].Value, s.checkSite(x)
 }
 
 // checkTicket refuses a stream of what the caller's ticket is not for.
