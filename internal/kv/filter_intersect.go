@@ -66,17 +66,29 @@ func Narrow(a, b Filters) (both Filters, some bool, err error) {
 			both = append(both, common)
 		}
 	}
-	kept, tokens := both[:0:0], 0
+	kept := both[:0:0]
 	for i, f := range both {
 		if !both.coveredByAnother(i) {
 			kept = append(kept, f)
-			tokens += f.Tokens()
 		}
 	}
-	if len(kept) > MaxFilters || tokens > MaxFilterTokens {
-		return nil, false, errTooNarrow
+	if err := kept.CheckNarrowed(); err != nil {
+		return nil, false, err
 	}
 	return kept, len(kept) > 0, nil
+}
+
+// CheckNarrowed returns a *[SyntaxError] if filters that were narrowed are more, or have more
+// tokens, than those of a request may be.
+func (fs Filters) CheckNarrowed() error {
+	tokens := 0
+	for _, f := range fs {
+		tokens += f.Tokens()
+	}
+	if len(fs) > MaxFilters || tokens > MaxFilterTokens {
+		return errTooNarrow
+	}
+	return nil
 }
 
 // errTooNarrow refuses filters whose intersection is too large.
