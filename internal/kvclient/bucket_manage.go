@@ -131,6 +131,15 @@ func configRefusal(name kv.BucketName, storage kv.Storage, err error) error {
 func (c *Client) UpdateBucket(
 	ctx context.Context, name kv.BucketName, patch []byte,
 ) (kv.BucketStatus, error) {
+	return c.UpdateBucketIf(ctx, name, patch, func(_, _ kv.BucketConfig) error { return nil })
+}
+
+// UpdateBucketIf is UpdateBucket, if allow returns nil for the configuration that the bucket has
+// and the one that it would have. Otherwise it returns the error of allow.
+func (c *Client) UpdateBucketIf(
+	ctx context.Context, name kv.BucketName, patch []byte,
+	allow func(before, after kv.BucketConfig) error,
+) (kv.BucketStatus, error) {
 	var raw struct {
 		apiResponse
 		Config json.RawMessage       `json:"config"`
@@ -151,6 +160,9 @@ func (c *Client) UpdateBucket(
 	}
 	next, err := patched(bucketConfig(current), patch)
 	if err != nil {
+		return kv.BucketStatus{}, err
+	}
+	if err := allow(bucketConfig(current), next); err != nil {
 		return kv.BucketStatus{}, err
 	}
 	if current.Mirror != nil && next.Mirror == nil && raw.State.Msgs > 0 {

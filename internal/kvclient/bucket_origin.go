@@ -48,6 +48,20 @@ func (b *binding) checkExtent(k kv.Key) error {
 	return &kv.OutsideMirrorError{Origin: b.origin(), Holds: b.extent}
 }
 
+// Origin returns the bucket to which the writes of a mirror go; the zero BucketName if its stream
+// is no bucket's. An origin in another domain or account counts by its name. isMirror is false if
+// the bucket takes its writes itself.
+func (b *Bucket) Origin() (origin kv.BucketName, isMirror bool) {
+	if !b.isMirror() {
+		return origin, false
+	}
+	origin, err := kv.ParseBucketName(b.origin())
+	if err != nil {
+		return kv.BucketName{}, true
+	}
+	return origin, true
+}
+
 // origin returns the name of the bucket that writes go to.
 func (b *binding) origin() string { return strings.TrimPrefix(b.ackStream, kv.StreamPrefix) }
 
