@@ -16,7 +16,15 @@ const defaultBucketsLimit = 100
 
 // listBuckets answers a page of the buckets, sorted by name.
 func (s *Server) listBuckets(x *exchange) error {
-	digest := listingDigest("buckets")
+	if !x.caller.Rights.MayKnowSome() {
+		return errNoBucket
+	}
+	// Which buckets there are in a list depends on the rules, as with filters.
+	parts := []string{"buckets"}
+	for _, rule := range x.caller.Rights.Rules() {
+		parts = append(parts, rule.Bucket.String())
+	}
+	digest := listingDigest(nil, parts...)
 	page, err := pageOf(x.query, defaultBucketsLimit, digest)
 	if err != nil {
 		return err
@@ -69,22 +77,28 @@ func newBucketPlaces(set *bound.Set) *bound.Bound {
 	})
 }
 
-// getBucket answers a bucket's configuration and status.
+// getBucket answers a bucket's configuration and status, or what of them the caller may see.
 func (s *Server) getBucket(x *exchange) error {
 	name, err := x.bucketName()
 	if err != nil {
 		return err
 	}
+	if !x.caller.Rights.Know(name) {
+		return forbiddenBucket(name)
+	}
+	seen := sightOf(x.caller.Rights, name)
 	document, err := readAndHold(x, 0, func() ([]byte, int64, error) {
 		status, err := x.store.client.Status(x.context(), name)
 		if err != nil {
 			return nil, 0, err
 		}
 		bucket := documentOf(status)
-		if n, known := x.store.client.CountHidden(x.context(), status); known {
-			bucket.count(n)
+		if seen.counts {
+			if n, known := x.store.client.CountHidden(x.context(), status); known {
+				bucket.count(n)
+			}
 		}
-		document, err := encodeJSON(bucket)
+		document, err := encodeJSON(seen.of(bucket))
 		return document, int64(cap(document)), err
 	})
 	if err != nil {
@@ -95,7 +109,7 @@ func (s *Server) getBucket(x *exchange) error {
 
 // putBucket creates a bucket. If there is one with the same configuration, it answers that.
 func (s *Server) putBucket(x *exchange) error {
-	name, err := x.bucketName()
+	name, err := x.administered()
 	if err != nil {
 		return err
 	}
@@ -147,6 +161,9 @@ func (s *Server) createBucket(
 			return 0, nil, problem.OfBody("", kvclient.JSONReason(err))
 		}
 	}
+	if err := x.needSettings(name, kv.DefaultBucketConfig(), config); err != nil {
+		return 0, nil, err
+	}
 	bucket, created, err := x.store.client.CreateBucket(x.context(), name, config)
 	present := err == nil && !created
 	if _, differs := errors.AsType[*kv.BucketExistsError](err); differs {
@@ -188,7 +205,7 @@ func (s *Server) patchBucket(x *exchange) error {
 	if err := refuseConditions(x.request.Header); err != nil {
 		return err
 	}
-	name, err := x.bucketName()
+	name, err := x.administered()
 	if err != nil {
 		return err
 	}
@@ -209,7 +226,10 @@ func (s *Server) patchBucket(x *exchange) error {
 		if err != nil {
 			return err
 		}
-		status, err := x.store.client.UpdateBucket(x.context(), name, settings)
+		allow := func(before, after kv.BucketConfig) error {
+			return x.needSettings(name, before, after)
+		}
+		status, err := x.store.client.UpdateBucketIf(x.context(), name, settings, allow)
 		if err != nil {
 			return err
 		}
@@ -227,7 +247,7 @@ func (s *Server) deleteBucket(x *exchange) error {
 	if err := refuseConditions(x.request.Header); err != nil {
 		return err
 	}
-	name, err := x.bucketName()
+	name, err := x.administered()
 	if err != nil {
 		return err
 	}

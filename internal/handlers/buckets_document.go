@@ -113,15 +113,19 @@ func hints(status kv.BucketStatus) []string {
 			"compare-and-set or a delete needs up to 105 bytes of it.")
 	}
 	if status.Config.Mirror != nil {
+		found = append(found, hintMirror)
 		found = append(found, mirrorHints(status.Config.Mirror)...)
 	}
 	return found
 }
 
+// hintMirror is the hint of every mirror.
+const hintMirror = "this bucket mirrors another: writes go to the origin and come back a moment " +
+	"later."
+
 // mirrorHints returns advice about a mirror.
 func mirrorHints(m *kv.Source) []string {
-	found := []string{"this bucket mirrors another: " +
-		"writes go to the origin and come back a moment later."}
+	found := []string{}
 	switch extent := m.Extent(); {
 	case !m.ShowsKeys():
 		found = append(found, fmt.Sprintf("this mirror shows no keys: its filter_subject or its "+

@@ -55,7 +55,7 @@ func (l *bucketLister) list() (list bucketList, err error) {
 	count, last := 0, ""
 	var outOfReach []byte
 	for _, name := range names {
-		if name.String() <= l.page.after {
+		if name.String() <= l.page.after || !l.x.caller.Rights.Know(name) {
 			continue
 		}
 		item, reachable, err := l.item(l.x.context(), name)
@@ -128,5 +128,5 @@ func (l *bucketLister) item(ctx context.Context, name kv.BucketName) (
 	case l.namesOnly:
 		return name.String(), true, nil
 	}
-	return documentOf(status), true, nil
+	return sightOf(l.x.caller.Rights, name).of(documentOf(status)), true, nil
 }

@@ -8,7 +8,6 @@ import (
 	"kvgateway/internal/auth"
 	"kvgateway/internal/feed"
 	"kvgateway/internal/handlers/problem"
-	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -25,7 +24,8 @@ type store struct {
 // needsCaller reports whether the requests of a route must have a caller who is known. Everything
 // else is open: it tells of the gateway, and nothing of what is stored.
 func needsCaller(path string) bool {
-	return strings.HasPrefix(path, "/buckets") || path == "/watch" || path == "/tickets"
+	return strings.HasPrefix(path, "/buckets") || path == "/watch" || path == "/tickets" ||
+		path == "/access"
 }
 
 // isStream reports whether the requests of a route are answered with a stream of events, and can
@@ -81,26 +81,4 @@ func refusalProblem(err error) (problem.Error, bool) {
 	}
 	return problem.Error{Code: problem.Unauthenticated, Detail: refusal.Detail,
 		Header: http.Header{"Www-Authenticate": {challenge}}}, true
-}
-
-// need returns an error unless the caller may take the actions with a key.
-func (x *exchange) need(actions auth.Actions, bucket kv.BucketName, key kv.Key) error {
-	if x.caller.Rights.May(actions, bucket, key) {
-		return nil
-	}
-	return forbidden(actions, bucket, "the key "+key.String())
-}
-
-// forbidden returns the problem of a caller without a right. It names what was asked for, and
-// nothing of what others may do or of what there is.
-func forbidden(actions auth.Actions, bucket kv.BucketName, what string) problem.Error {
-	return problem.Error{
-		Code: problem.Forbidden,
-		Members: problem.Members{
-			"action": actions.String(), "bucket": bucket.String(),
-		},
-		Detail: "This needs the right to " + actions.String() + " " + what + " of the bucket " +
-			bucket.String() + ", which the caller does not have. Nothing was done. Use another " +
-			"credential, or ask the gateway's operator for that right.",
-	}
 }

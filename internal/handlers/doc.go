@@ -28,6 +28,9 @@
 //	lines       NDJSON: the form of exports, imports, their reports, and of streams on request
 //	report      the answer to an import, which is sent while the import goes on
 //	cursor      the place in a listing at which the next page begins
+//	grant       a right that a request was found to have, and needs for as long as it lasts
+//	to narrow   to leave of a request's filters what the caller may see
+//	to withhold to leave out of an answer what the caller may not see
 //
 // # Files
 //
@@ -35,6 +38,7 @@
 // begin with that name.
 //
 //	the surface     server, routes, cors, admit, exchange, contract, target
+//	who may what    caller, rights, withhold, buckets_rights, transactions_rights, access
 //	resources       buckets (buckets_document, buckets_list), keys (keys_delete), values,
 //	                writes, patch, entries, import (import_line, import_reader,
 //	                import_report), history, markers, transactions (transactions_body,
@@ -58,9 +62,11 @@
 //	other origins             allowOrigins                  (answers preflight requests)
 //	routing                   Server.routeByEscapedPath     404 not-found, 405
 //	place to be answered      Server.takeConnectionPlace    429, 503 connection-requests (HTTP/2)
+//	who calls                 Server.identify               401
 //	turn at work              Server.beginWork              429, 503 requests-at-work
 //	query                     contractChecks.query         400
 //	room in the store         Server.checkRoom              507 storage-exhausted (writes)
+//	the rights                the endpoint (rights.go)      403 forbidden
 //	the endpoint              see routes.go                 all others
 //	failure                   exchange.fail                 the problem of the error
 //	the end                   exchange.recovered, finish    500 after a panic

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kvgateway/internal/auth"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -19,7 +20,7 @@ const defaultEntriesLimit = kvclient.MaxInstantKeys
 type entryListing struct {
 	// bucket is the bucket to read.
 	bucket *kvclient.Bucket
-	// selection says which keys are wanted.
+	// selection says which keys are wanted, of those that the caller may see.
 	selection kvclient.Selection
 	// page is the part of the selection that is wanted, in the order of names.
 	page page
@@ -102,18 +103,18 @@ func (x *exchange) took(e *kv.Entry, page *kvclient.EntryPage) {
 }
 
 // entryListing reads the request. Names that NATS must not see are refused before the bucket is
-// looked for.
+// looked for, and so are callers who may not see what they ask for.
 func (s *Server) entryListing(x *exchange) (l entryListing, err error) {
-	if l.selection, err = selectionOf(x.query); err != nil {
-		return l, err
-	}
 	name, err := x.bucketName()
 	if err != nil {
 		return l, err
 	}
+	if l.selection, err = selectionOf(x, name); err != nil {
+		return l, err
+	}
 	keys := x.query["key"]
 	head := []string{"entries", name.String(), l.selection.Prefix, strconv.Itoa(len(keys))}
-	l.digest = listingDigest(slices.Concat(head, keys, x.query["filter"])...)
+	l.digest = listingDigest(l.selection.Filters, slices.Concat(head, keys)...)
 	if l.page, err = pageOf(x.query, defaultEntriesLimit, l.digest); err != nil {
 		return l, err
 	}
@@ -122,21 +123,37 @@ func (s *Server) entryListing(x *exchange) (l entryListing, err error) {
 	if l.options, err = readOptions(x); err != nil {
 		return l, err
 	}
-	l.bucket, err = s.bucket(x)
+	l.bucket, err = x.store.client.Bucket(x.context(), name)
 	return l, err
 }
 
-// selectionOf reads which keys the request selects.
-func selectionOf(query url.Values) (selection kvclient.Selection, err error) {
-	for _, name := range query["key"] {
+// selectionOf reads which keys the request selects, and narrows its filters. The caller must have
+// the right to get each key that the request names. What a filter selects is a list, so its keys
+// are shown to those who may list and get them.
+func selectionOf(
+	x *exchange,
+	bucket kv.BucketName,
+) (selection kvclient.Selection, err error) {
+	for _, name := range x.query["key"] {
 		k, err := kv.ParseKey(name)
 		if err != nil {
 			return selection, err
 		}
 		selection.Keys = append(selection.Keys, k)
 	}
-	selection.Prefix = query.Get("prefix")
-	selection.Filters, err = filtersOf(query)
+	selection.Prefix = x.query.Get("prefix")
+	filters, err := filtersOf(x.query)
+	if err != nil {
+		return selection, err
+	}
+	for _, k := range selection.Keys {
+		if err := x.need(auth.Get, bucket, k); err != nil {
+			return selection, err
+		}
+	}
+	if len(selection.Keys) == 0 || len(filters) > 0 { // Keys without filters select only these.
+		selection.Filters, err = x.narrow(auth.List|auth.Get, bucket, filters)
+	}
 	return selection, err
 }
 

@@ -26,6 +26,7 @@ import (
 //	exchange    context, waitContext, owner, releaseBody; Unwrap, WriteHeader and Write, which
 //	            make it a response writer
 //	target      bucketName, key
+//	rights      need, needSome, needAll, narrow, still
 //	prefer      preferredWait
 //	body_read   refuseEncoding
 //	hold        holdPart
@@ -61,6 +62,10 @@ type exchange struct {
 
 	// caller is who makes the request; nil before that is known, and on routes that are open.
 	caller *auth.Caller
+	// grants are the rights that the request was found to have; see [exchange.still].
+	grants []grant
+	// firstGrant has room for the first of the grants.
+	firstGrant [1]grant
 	// store is how the request reaches the buckets; zero on routes that are open.
 	store store
 

@@ -1,9 +1,9 @@
 package handlers
 
 import (
-	"net/http"
 	"strings"
 
+	"kvgateway/internal/auth"
 	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kvclient"
 )
@@ -13,9 +13,10 @@ const maxIdempotencyKeyBytes = 255
 
 // idempotency reads Idempotency-Key (draft-ietf-httpapi-idempotency-key-header). It is a string of
 // structured fields in double quotes (RFC 8941 §3.3.3). Many clients send it without quotes, which
-// is accepted if it has no character that would need them.
-func idempotency(h http.Header) (i kvclient.Idempotency, err error) {
-	lines := h["Idempotency-Key"]
+// is accepted if it has no character that would need them. It is bound to the caller: what another
+// caller sent with the same key is another request.
+func (x *exchange) idempotency() (i kvclient.Idempotency, err error) {
+	lines := x.request.Header["Idempotency-Key"]
 	if len(lines) == 0 {
 		return i, nil
 	}
@@ -28,8 +29,11 @@ func idempotency(h http.Header) (i kvclient.Idempotency, err error) {
 			". Send a string in double quotes that is new for each request and the same for its "+
 			`retries, such as "8e03978e-40d5-43dd".`)
 	}
-	// All callers are one identity as long as the gateway does not know who calls.
-	return kvclient.Idempotency{Key: key}, nil
+	i = kvclient.Idempotency{Key: key}
+	if x.caller.Kind != auth.Anonymous {
+		i.Caller = x.caller.Kind.String() + " " + x.caller.Name
+	}
+	return i, nil
 }
 
 // parseIdempotencyKey reads the value of the header. The result reason says what is wrong with it;

@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 
+	"kvgateway/internal/auth"
 	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
@@ -31,6 +33,10 @@ const (
 type importRun struct {
 	// draining reports whether the gateway is shutting down.
 	draining func() bool
+	// bucket is the bucket that the entries go to.
+	bucket *kvclient.Bucket
+	// rights are those of the caller at the moment; each line is checked with them.
+	rights atomic.Pointer[auth.Rights]
 	// report is the answer.
 	report *report
 	// all reports whether the client wants to have the revision of every entry.
@@ -62,7 +68,14 @@ func (s *Server) importEntries(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	b, err := s.bucketToWrite(x)
+	name, err := x.bucketName()
+	if err != nil {
+		return err
+	}
+	if err := x.needSome(auth.Put, name); err != nil {
+		return err
+	}
+	b, err := x.store.client.BucketToWrite(x.context(), name)
 	if err != nil {
 		return err
 	}
@@ -93,7 +106,10 @@ func (s *Server) importEntries(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	run := &importRun{draining: s.options.Draining, all: x.query.Get("results") == "all"}
+	run := &importRun{
+		draining: s.options.Draining, bucket: b, all: x.query.Get("results") == "all",
+	}
+	run.rights.Store(x.caller.Rights)
 	if run.carryOut(in, lines, x) != nil {
 		drain(x, x.request.Body) // A client that is still sending must get the report.
 	}
@@ -189,6 +205,9 @@ func (run *importRun) put(
 	default:
 		parsed, err = parseImportLine(line)
 	}
+	if err == nil && !parsed.end {
+		err = run.need(parsed.entry.Key)
+	}
 	if err != nil || parsed.end {
 		return in.Barrier(func() error {
 			if err != nil {
@@ -197,9 +216,24 @@ func (run *importRun) put(
 			return run.settle(number)
 		})
 	}
+	k := parsed.entry.Key
 	return in.Put(parsed.entry, func(done kvclient.Imported, err error) error {
+		if err != nil && !mayWrite(run.rights.Load(), auth.Get, run.bucket, k) {
+			err = withholdMismatch(err)
+		}
 		return run.tell(number, done, err)
 	})
+}
+
+// need returns an error if the caller may not put a key, by the rights that it has now.
+func (run *importRun) need(k kv.Key) error {
+	switch rights := run.rights.Load(); {
+	case !rights.May(auth.Put, run.bucket.Name(), k):
+		return forbidden(auth.Put, run.bucket.Name(), k.String())
+	case !mayWrite(rights, auth.Put, run.bucket, k):
+		return forbiddenInOrigin(auth.Put, run.bucket.Name(), k.String())
+	}
+	return nil
 }
 
 // tell reports what became of an entry.

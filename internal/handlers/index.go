@@ -28,6 +28,7 @@ type index struct {
 type indexLinks struct {
 	Buckets      string `json:"buckets"`
 	Watch        string `json:"watch"`
+	Access       string `json:"access"`
 	Contract     string `json:"contract"`
 	ContractJSON string `json:"contract_json"`
 	Live         string `json:"live"`
@@ -40,6 +41,7 @@ func newIndex(basePath, version string) index {
 	return index{Name: "KV Gateway", Version: version, Links: indexLinks{
 		Buckets:      basePath + "/buckets",
 		Watch:        basePath + "/watch",
+		Access:       basePath + "/access",
 		Contract:     basePath + "/openapi.yaml",
 		ContractJSON: basePath + "/openapi.json",
 		Live:         basePath + "/livez",
@@ -120,6 +122,8 @@ bytes of values.</p>
 <dt><code>{{.Links.Buckets}}/NAME/watch</code></dt>
 <dd>The changes of a bucket, as Server-Sent Events. Several buckets are watched at
 <code>{{.Links.Watch}}?watch=NAME</code>.</dd>
+<dt><a href="{{.Links.Access}}">{{.Links.Access}}</a></dt>
+<dd>Who you are to the gateway, and what you may do.</dd>
 <dt><a href="{{.Links.Contract}}">{{.Links.Contract}}</a>,
 <a href="{{.Links.ContractJSON}}">{{.Links.ContractJSON}}</a></dt>
 <dd>The contract (OpenAPI 3.0): every operation, for people and for generators of clients.</dd>

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"kvgateway/internal/auth"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -17,7 +18,9 @@ const defaultKeysLimit = 1000
 
 // A keyListing is what a request for the names of keys asks for.
 type keyListing struct {
-	// filters select keys; none select all.
+	// bucket is the bucket to list.
+	bucket kv.BucketName
+	// filters select keys that the caller may list; none select all.
 	filters kv.Filters
 	// prefix is what the names must begin with.
 	prefix string
@@ -47,10 +50,6 @@ type listedName struct {
 
 // listKeys answers the names of the keys that have a value, sorted.
 func (s *Server) listKeys(x *exchange) error {
-	b, err := s.bucket(x)
-	if err != nil {
-		return err
-	}
 	mediaType, err := negotiate(x.request.Header,
 		"application/json", "application/x-ndjson", "text/plain")
 	if err != nil {
@@ -60,7 +59,11 @@ func (s *Server) listKeys(x *exchange) error {
 	if mediaType == "application/json" {
 		defaultLimit = defaultKeysLimit
 	}
-	listing, digest, err := keyListingOf(x.query, b.Name(), defaultLimit)
+	listing, digest, err := keyListingOf(x, defaultLimit)
+	if err != nil {
+		return err
+	}
+	b, err := x.store.client.Bucket(x.context(), listing.bucket)
 	if err != nil {
 		return err
 	}
@@ -108,20 +111,22 @@ func (n listedName) append(dst []byte, form listForm) []byte {
 	return append(append(dst, n.name...), `"}`...)
 }
 
-// keyListingOf reads the request. It also returns the digest that identifies the listing in
-// cursors.
-func keyListingOf(
-	query url.Values,
-	bucket kv.BucketName,
-	defaultLimit int,
-) (l keyListing, digest uint64, err error) {
-	if l.filters, err = filtersOf(query); err != nil {
+// keyListingOf reads the request, and narrows its filters to what the caller may list. It also
+// returns the digest that identifies the listing in cursors.
+func keyListingOf(x *exchange, defaultLimit int) (l keyListing, digest uint64, err error) {
+	if l.bucket, err = x.bucketName(); err != nil {
 		return l, 0, err
 	}
-	l.prefix, l.delimiter = query.Get("prefix"), query.Get("delimiter")
-	parts := []string{"keys", bucket.String(), l.prefix, l.delimiter}
-	digest = listingDigest(append(parts, query["filter"]...)...)
-	l.page, err = pageOf(query, defaultLimit, digest)
+	filters, err := filtersOf(x.query)
+	if err != nil {
+		return l, 0, err
+	}
+	if l.filters, err = x.narrow(auth.List, l.bucket, filters); err != nil {
+		return l, 0, err
+	}
+	l.prefix, l.delimiter = x.query.Get("prefix"), x.query.Get("delimiter")
+	digest = listingDigest(l.filters, "keys", l.bucket.String(), l.prefix, l.delimiter)
+	l.page, err = pageOf(x.query, defaultLimit, digest)
 	return l, digest, err
 }
 

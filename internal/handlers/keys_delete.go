@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"kvgateway/internal/auth"
 	"kvgateway/internal/bound"
 	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
@@ -23,9 +24,16 @@ type deletedKeys struct {
 	DryRun  bool     `json:"dry_run,omitempty"`
 }
 
-// deleteKeys replaces each value that the filters select by a marker.
+// deleteKeys replaces each value that the filters select by a marker. It is a listing and a number
+// of deletions, and its answer counts keys, so the caller must have the right to delete and to list
+// all that the filters select. That a key was skipped shows that it was written meanwhile, so only
+// those are named that the caller may get.
 func (s *Server) deleteKeys(x *exchange) error {
 	if err := refuseConditions(x.request.Header); err != nil {
+		return err
+	}
+	name, err := x.bucketName()
+	if err != nil {
 		return err
 	}
 	filters, err := filtersOf(x.query)
@@ -42,13 +50,25 @@ func (s *Server) deleteKeys(x *exchange) error {
 			return problem.OfParameter("limit", "limit must be an integer.")
 		}
 	}
-	b, err := s.bucketToWrite(x)
+	const actions = auth.Delete | auth.List
+	if len(filters) > 0 {
+		err = x.needAll(actions, name, filters)
+	} else {
+		err = x.needSome(actions, name)
+	}
+	if err != nil {
+		return err
+	}
+	b, err := x.store.client.BucketToWrite(x.context(), name)
 	if err != nil {
 		return err
 	}
 	if len(filters) == 0 {
 		return problem.OfParameter("filter",
 			"Say which keys to delete: filter=orders.> for some, filter=> for all.")
+	}
+	if err := x.needAllInOrigin(auth.Delete, b, filters); err != nil {
+		return err
 	}
 	// The deletion's room counts the names that were skipped, and their JSON, until they are sent.
 	var done kvclient.DeletedKeys
@@ -57,15 +77,27 @@ func (s *Server) deleteKeys(x *exchange) error {
 		done, err = b.DeleteKeys(ctx, deletion)
 		return err
 	})
-	if done.Skipped == nil {
-		done.Skipped = []string{}
-	}
+	done.Skipped = x.gettable(b, done.Skipped)
 	if err != nil {
 		return x.partlyDeleted(&done, err)
 	}
 	return x.respondJSON(http.StatusOK, deletedKeys{
 		done.Deleted, done.Skipped, done.Hidden, deletion.DryRun,
 	})
+}
+
+// gettable returns those of some keys of a bucket that is written to which the caller may get.
+func (x *exchange) gettable(b *kvclient.Bucket, keys []string) []string {
+	kept := keys[:0]
+	for _, key := range keys {
+		if mayWrite(x.caller.Rights, auth.Get, b, kv.KnownKey(key)) {
+			kept = append(kept, key)
+		}
+	}
+	if kept == nil {
+		kept = []string{} // a list in JSON
+	}
+	return kept
 }
 
 // answerTime is how long a client may take for the answer to a deletion.

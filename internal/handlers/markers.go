@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"kvgateway/internal/auth"
 	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
@@ -16,7 +17,7 @@ const defaultMarkersLimit = 1000
 
 // listMarkers answers the markers of keys without a value, sorted by key.
 func (s *Server) listMarkers(x *exchange) error {
-	b, err := s.bucket(x)
+	name, err := x.bucketName()
 	if err != nil {
 		return err
 	}
@@ -24,8 +25,15 @@ func (s *Server) listMarkers(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	digest := listingDigest(append([]string{"markers", b.Name().String()}, x.query["filter"]...)...)
+	if filters, err = x.narrow(auth.Configure, name, filters); err != nil {
+		return err
+	}
+	digest := listingDigest(filters, "markers", name.String())
 	page, err := pageOf(x.query, defaultMarkersLimit, digest)
+	if err != nil {
+		return err
+	}
+	b, err := x.store.client.Bucket(x.context(), name)
 	if err != nil {
 		return err
 	}
@@ -49,7 +57,7 @@ func (s *Server) listMarkers(x *exchange) error {
 			next = cursor{digest, found.Entries[i-1].Key}.String()
 			break
 		}
-		if err := out.entry(e, b.Name(), kv.ValueNone); err != nil {
+		if err := out.entry(e, name, kv.ValueNone); err != nil {
 			return err
 		}
 	}
@@ -64,7 +72,7 @@ func (s *Server) purgeMarkers(x *exchange) error {
 	if err := refuseConditions(x.request.Header); err != nil {
 		return err
 	}
-	b, err := s.bucketToWrite(x)
+	name, err := x.bucketName()
 	if err != nil {
 		return err
 	}
@@ -78,6 +86,16 @@ func (s *Server) purgeMarkers(x *exchange) error {
 			return problem.OfParameter("older_than",
 				"older_than must be a duration such as 30m, or 0s for all markers.")
 		}
+	}
+	if err := x.needAll(auth.Configure, name, filters); err != nil {
+		return err
+	}
+	b, err := x.store.client.BucketToWrite(x.context(), name)
+	if err != nil {
+		return err
+	}
+	if err := x.needAllInOrigin(auth.Configure, b, filters); err != nil {
+		return err
 	}
 	var done kvclient.PurgedMarkers
 	err = s.deleteAtLength(x, false, func(ctx context.Context) (err error) {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"kvgateway/internal/handlers/problem"
+	"kvgateway/internal/kv"
 )
 
 // A cursor is the position in a listing after one of its names: the next page has what comes after
@@ -42,8 +43,13 @@ func parseCursor(s string, listing uint64) (after string, err error) {
 	return string(raw[9:]), nil
 }
 
-// listingDigest identifies a listing by its kind and everything that decides what it lists.
-func listingDigest(parts ...string) uint64 {
+// listingDigest identifies a listing by its kind and everything that decides what it lists: its
+// filters, narrowed to what the caller may see, come last. So a cursor that another caller was
+// given is refused, unless both may see the same of what they ask for.
+func listingDigest(filters kv.Filters, parts ...string) uint64 {
+	if len(filters) > 0 {
+		parts = append(parts, patternsOf(filters)...)
+	}
 	h := sha256.New()
 	for _, part := range parts {
 		h.Write([]byte(strconv.Itoa(len(part))))

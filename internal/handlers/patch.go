@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"kvgateway/internal/auth"
 	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/jsonpatch"
 	"kvgateway/internal/kvclient"
@@ -21,9 +22,15 @@ var (
 	headerAcceptPatch = []string{"application/merge-patch+json, application/json-patch+json"}
 )
 
-// patchValue changes a JSON value, or how long a value of any type lives.
+// patchValue changes a JSON value, or how long a value of any type lives. Whether a patch can be
+// applied shows something of the value, so that it needs the right to get the value. A request
+// without a body, which gives the value a new time to live, does not.
 func (s *Server) patchValue(x *exchange) error {
-	w, err := s.parseKeyWrite(x)
+	actions := auth.Put | auth.Get
+	if x.request.ContentLength == 0 && x.query.Has("ttl") {
+		actions = auth.Put
+	}
+	w, err := s.parseKeyWrite(x, actions)
 	if err != nil {
 		return err
 	}
@@ -35,7 +42,7 @@ func (s *Server) patchValue(x *exchange) error {
 	}
 	written, err := w.bucket.Patch(x.context(), patch)
 	if err != nil {
-		return err
+		return w.withhold(err)
 	}
 	x.respondWritten(http.StatusOK, w.bucket.Name(), w.key, written)
 	return nil

@@ -90,7 +90,7 @@ func (x *exchange) problemDocument(p problem.Error) []byte {
 func (x *exchange) writeProblem(p problem.Error) {
 	x.releaseBody()
 	body, kind, h := append(x.problemDocument(p), '\n'), p.Kind(), x.Header()
-	for _, header := range []http.Header{p.Header, kind.Header} {
+	for _, header := range []http.Header{kind.Header, p.Header} {
 		for name, values := range header {
 			h[name] = values
 		}

@@ -45,6 +45,7 @@ func (s *Server) routes() []route {
 		{"GET", "/buckets/{bucket}/watch", s.watchBucket},
 		{"GET", "/watch", s.watchBuckets},
 		{"POST", "/tickets", s.makeTicket},
+		{"GET", "/access", s.getAccess},
 		{"POST", "/buckets/{bucket}/transactions", s.transact},
 		{"GET", "/buckets/{bucket}/markers", s.listMarkers},
 		{"DELETE", "/buckets/{bucket}/markers", s.purgeMarkers},

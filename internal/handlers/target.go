@@ -32,24 +32,6 @@ func (x *exchange) bucketName() (kv.BucketName, error) {
 	return kv.ParseBucketName(name)
 }
 
-// bucket reads the name of the bucket from the path and finds the bucket.
-func (s *Server) bucket(x *exchange) (*kvclient.Bucket, error) {
-	name, err := x.bucketName()
-	if err != nil {
-		return nil, err
-	}
-	return x.store.client.Bucket(x.context(), name)
-}
-
-// bucketToWrite is bucket for a request that changes something in it.
-func (s *Server) bucketToWrite(x *exchange) (*kvclient.Bucket, error) {
-	name, err := x.bucketName()
-	if err != nil {
-		return nil, err
-	}
-	return x.store.client.BucketToWrite(x.context(), name)
-}
-
 // key reads the key of the request from the rest of the path, decoded exactly once, or from the
 // query if the path says so.
 func (x *exchange) key() (kv.Key, error) {
@@ -94,12 +76,21 @@ func (s *Server) target(x *exchange) (*kvclient.Bucket, kv.Key, error) {
 	return b, k, err
 }
 
-// writeTarget is target for a request that changes the key.
-func (s *Server) writeTarget(x *exchange) (*kvclient.Bucket, kv.Key, error) {
-	k, err := x.key()
+// writeTarget is target for a request that changes the key, for which the caller needs the right to
+// take the actions.
+func (x *exchange) writeTarget(actions auth.Actions) (b *kvclient.Bucket, k kv.Key, err error) {
+	if k, err = x.key(); err != nil {
+		return nil, k, err
+	}
+	name, err := x.bucketName()
 	if err != nil {
 		return nil, k, err
 	}
-	b, err := s.bucketToWrite(x)
-	return b, k, err
+	if err := x.need(actions, name, k); err != nil {
+		return nil, k, err
+	}
+	if b, err = x.store.client.BucketToWrite(x.context(), name); err != nil {
+		return nil, k, err
+	}
+	return b, k, x.needInOrigin(actions, b, k)
 }

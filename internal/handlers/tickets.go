@@ -10,6 +10,7 @@ import (
 
 	"kvgateway/internal/auth"
 	"kvgateway/internal/handlers/problem"
+	"kvgateway/internal/kv"
 )
 
 const (
@@ -38,15 +39,6 @@ func (s *Server) makeTicket(x *exchange) error {
 	watched, err := s.ticketRequest(x)
 	if err != nil {
 		return err
-	}
-	for _, w := range watched {
-		_, some, err := x.caller.Rights.Reach(auth.Watch, w.Bucket).Narrow(w.Filters)
-		if err != nil {
-			return err
-		}
-		if !some {
-			return forbidden(auth.Watch, w.Bucket, "these keys")
-		}
 	}
 	ticket, end, err := s.tickets.NewTicket(x.caller, watched)
 	if errors.Is(err, auth.ErrTicketTooLong) {
@@ -96,7 +88,7 @@ func (s *Server) ticketRequest(x *exchange) ([]auth.Watched, error) {
 		return nil, problem.OfBody("", "it is not what the contract asks for")
 	}
 	var stream watchRequest
-	if err := stream.several(request.Watch); err != nil {
+	if err := stream.several(request.Watch, x.watchesSome); err != nil {
 		return nil, inBody(err, "/watch")
 	}
 	watched := make([]auth.Watched, len(stream.targets))
@@ -104,6 +96,16 @@ func (s *Server) ticketRequest(x *exchange) ([]auth.Watched, error) {
 		watched[i] = auth.Watched{Bucket: target.bucket, Filters: target.options.Filters}
 	}
 	return watched, nil
+}
+
+// watchesSome returns filters as they are, for a ticket: its stream narrows them by the rights that
+// the caller has then. It returns an error if the caller may watch nothing of what they select.
+func (x *exchange) watchesSome(
+	bucket kv.BucketName,
+	filters kv.Filters,
+) (kv.Filters, error) {
+	_, err := x.narrow(auth.Watch, bucket, filters)
+	return filters, err
 }
 
 // inBody turns the problem of a parameter of the query into that of a member of the body.
@@ -140,18 +142,11 @@ func (s *Server) presentedTicket(x *exchange) (string, error) {
 	return cookies[0].Value, s.checkSite(x)
 }
 
-// checkTicket refuses a stream of what the caller's ticket is not for.
-func checkTicket(caller *auth.Caller, request *watchRequest) error {
-	for _, target := range request.targets {
-		if !caller.TicketCovers(target.bucket, target.options.Filters) {
-			return problem.Error{Code: problem.Forbidden,
-				Members: problem.Members{
-					"action": auth.Watch.String(), "bucket": target.bucket.String(),
-				},
-				Detail: "The ticket is not for all that the stream asks for in the bucket " +
-					target.bucket.String() + ". Each filter of the stream must lie within one of " +
-					"the ticket. Get another ticket with POST " + problem.Base + "/tickets."}
-		}
-	}
-	return nil
+// outsideTicket returns the problem of a stream of what the caller's ticket is not for.
+func outsideTicket(bucket kv.BucketName, filters kv.Filters) problem.Error {
+	p := forbidden(auth.Watch, bucket, patternsOf(filters)...)
+	p.Detail = "The ticket is not for all that the stream asks for in the bucket " +
+		bucket.String() + ". Each filter of the stream must lie within one of the ticket. Get " +
+		"another ticket with POST " + problem.Base + "/tickets."
+	return p
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"kvgateway/internal/auth"
 	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
@@ -18,12 +19,19 @@ func (s *Server) transact(x *exchange) error {
 	if err := refuseConditions(x.request.Header); err != nil {
 		return err
 	}
-	b, err := s.bucketToWrite(x)
+	name, err := x.bucketName()
 	if err != nil {
 		return err
 	}
+	// A transaction writes something. What it writes is in the body, of which a caller who may
+	// write nothing need not send 16 MiB.
+	if x.needSome(auth.Put, name) != nil {
+		if err := x.needSome(auth.Delete, name); err != nil {
+			return err
+		}
+	}
 	transaction := kvclient.Transaction{}
-	if transaction.Idempotency, err = idempotency(x.request.Header); err != nil {
+	if transaction.Idempotency, err = x.idempotency(); err != nil {
 		return err
 	}
 	// A browser lets a page of another site send a form without asking the gateway first (a
@@ -36,7 +44,22 @@ func (s *Server) transact(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if transaction.Steps, err = parseTransaction(body); err != nil {
+	steps, malformed := parseTransaction(body)
+	if malformed == nil {
+		if err := x.needSteps(name, steps); err != nil {
+			return err
+		}
+	}
+	// The rights come before the bucket, and the bucket comes before what is wrong with the body.
+	b, err := x.store.client.BucketToWrite(x.context(), name)
+	if err != nil {
+		return err
+	}
+	if malformed != nil {
+		return malformed
+	}
+	transaction.Steps = steps
+	if err := x.needStepsInOrigin(b, transaction.Steps); err != nil {
 		return err
 	}
 	transaction.Admit = func() error {
@@ -44,7 +67,7 @@ func (s *Server) transact(x *exchange) error {
 	}
 	done, err := b.Transact(x.context(), transaction)
 	if err != nil {
-		return err
+		return x.withholdFailed(err, b, transaction.Steps)
 	}
 	x.Header()["Kv-Revision"] = []string{done.Revision.String()}
 	return x.respondHeld(http.StatusOK, appendTransacted(nil, &done, transaction.Steps))

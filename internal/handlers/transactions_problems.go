@@ -15,7 +15,7 @@ func transactionProblem(err error) (problem.Error, bool) {
 		return stepErrorProblem(e), true
 	}
 	if e, ok := errors.AsType[*kv.TransactionFailedError](err); ok {
-		return failedProblem(e), true
+		return failedProblem(e.Failed, false), true
 	}
 	if e, ok := errors.AsType[*kv.AlreadyAppliedError](err); ok {
 		return appliedProblem(e), true
@@ -52,10 +52,12 @@ func stepErrorProblem(e *kv.StepError) problem.Error {
 	return p
 }
 
-// failedProblem returns the problem of a transaction whose conditions do not hold.
-func failedProblem(e *kv.TransactionFailedError) problem.Error {
-	failed := make([]problem.Members, 0, len(e.Failed))
-	for _, f := range e.Failed {
+// failedProblem returns the problem of a transaction with the operations whose conditions do not
+// hold. If some conditions are about keys that the caller may not get, incomplete must be true: the
+// operations with those keys are left out, and it is not said whether the others are all.
+func failedProblem(shown []kv.FailedStep, incomplete bool) problem.Error {
+	failed := make([]problem.Members, 0, len(shown))
+	for _, f := range shown {
 		failed = append(failed, problem.Members{
 			"index":            f.Index,
 			"key":              f.Key.String(),
@@ -65,7 +67,11 @@ func failedProblem(e *kv.TransactionFailedError) problem.Error {
 	p := problem.Error{Code: problem.TransactionFailed, Members: problem.Members{"failed": failed},
 		Detail: "The conditions of the operations in `failed` do not hold, and nothing was " +
 			"stored. Read those keys and send a new transaction."}
-	if len(failed) == 0 {
+	switch {
+	case incomplete:
+		p.Detail = "Conditions of the transaction do not hold, or other writers were in the way, " +
+			"and nothing was stored. `failed` has only keys that the caller may get."
+	case len(failed) == 0:
 		p.Members["retry"] = true
 		p.Detail = "Other writers were in the way and nothing was stored. All conditions hold " +
 			"now. Send the same transaction again."

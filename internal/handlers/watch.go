@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"kvgateway/internal/auth"
 	"kvgateway/internal/feed"
 	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
@@ -39,6 +40,9 @@ func (s *Server) watchBucket(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	if filters, err = x.narrowStream(name, filters); err != nil {
+		return err
+	}
 	request.single(name, filters)
 	return s.watch(x, request)
 }
@@ -49,19 +53,30 @@ func (s *Server) watchBuckets(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if err := request.several(x.query["watch"]); err != nil {
+	if err := request.several(x.query["watch"], x.narrowStream); err != nil {
 		return err
 	}
 	return s.watch(x, request)
+}
+
+// narrowStream returns filters for what a stream of a bucket shows the caller, of what the filters
+// of its request select. All of these must be what the caller's ticket is for, if it has one.
+func (x *exchange) narrowStream(
+	bucket kv.BucketName,
+	filters kv.Filters,
+) (kv.Filters, error) {
+	if !x.caller.TicketCovers(bucket, filters) {
+		return nil, outsideTicket(bucket, filters)
+	}
+	return x.narrowFor(grant{
+		actions: auth.Watch, bucket: bucket, asked: filters, isLive: true,
+	})
 }
 
 // watch streams in the form that the connection allows: by a loop on the connection itself if there
 // are loops and the connection can be taken over, and otherwise in this goroutine, through
 // net/http.
 func (s *Server) watch(x *exchange, request *watchRequest) error {
-	if err := checkTicket(x.caller, request); err != nil {
-		return err
-	}
 	request.lastID = "" // The targets have what was in it.
 	out := newOpenStream(request)
 	taken, bytes := s.loops != nil && canBeTaken(x.request), int64(streamBytes)

@@ -64,7 +64,7 @@ type watchRequest struct {
 type watchTarget struct {
 	// bucket is the bucket.
 	bucket kv.BucketName
-	// options are those of the subscription.
+	// options are those of the subscription. Its filters are narrowed to what the caller may watch.
 	options feed.SubscribeOptions
 	// digest is the [sse.ContentDigest] of the target.
 	digest string
@@ -163,12 +163,16 @@ func heartbeatOf(query url.Values) (time.Duration, error) {
 	return d, nil
 }
 
-// single makes the request one for the bucket that the path names.
+// A narrowing narrows the filters of a request for a stream to what its caller may watch, as
+// [exchange.narrowStream] does.
+type narrowing func(kv.BucketName, kv.Filters) (kv.Filters, error)
+
+// single makes the request one for the bucket that the path names. The filters are narrowed.
 func (w *watchRequest) single(bucket kv.BucketName, filters kv.Filters) {
 	w.one = true
 	t := watchTarget{bucket: bucket, options: w.start}
 	t.options.Filters = filters
-	t.digest = sse.ContentDigest(t.options, w.form, nil)
+	t.digest = sse.ContentDigest(t.options, w.form)
 	if w.lastID != "" {
 		if id, ok := sse.ParseID(w.lastID); ok {
 			t.resume(id)
@@ -185,7 +189,7 @@ var errTooManyWatches = problem.OfParameter("watch",
 
 // several makes the request one for the buckets and filters of watch=BUCKET:FILTER. A bucket
 // without a filter stands for all its keys.
-func (w *watchRequest) several(watches []string) error {
+func (w *watchRequest) several(watches []string, narrow narrowing) error {
 	if len(watches) == 0 {
 		return problem.OfParameter("watch",
 			"Name what to watch: watch=BUCKET or watch=BUCKET:FILTER, up to 16 buckets.")
@@ -219,8 +223,25 @@ func (w *watchRequest) several(watches []string) error {
 	if len(w.targets) > maxWatches {
 		return errTooManyWatches
 	}
+	if err := w.narrow(narrow); err != nil {
+		return err
+	}
 	w.resumeSeveral()
 	return nil
+}
+
+// narrow narrows the filters of all targets. Together they are bounded as those of one request.
+func (w *watchRequest) narrow(narrow narrowing) (err error) {
+	var all kv.Filters
+	for i := range w.targets {
+		t := &w.targets[i]
+		t.options.Filters, err = narrow(t.bucket, t.options.Filters)
+		if err != nil {
+			return err
+		}
+		all = append(all, t.options.Filters...)
+	}
+	return all.CheckNarrowed()
 }
 
 // resumeSeveral gives each bucket its point of the last id. A bucket that is not in that id had not
@@ -229,7 +250,7 @@ func (w *watchRequest) resumeSeveral() {
 	ids, ok := sse.ParseIDs(w.lastID)
 	for i := range w.targets {
 		t := &w.targets[i]
-		t.digest = sse.ContentDigest(t.options, w.form, nil)
+		t.digest = sse.ContentDigest(t.options, w.form)
 		switch id, known := ids[t.bucket.String()]; {
 		case w.lastID == "":
 		case known:

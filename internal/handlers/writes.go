@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"kvgateway/internal/auth"
 	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
@@ -31,15 +32,19 @@ type keyWrite struct {
 	idempotency kvclient.Idempotency
 	// ttl is the time to live of what is written; 0 if the request gives none.
 	ttl time.Duration
+	// isVisible reports whether the caller may get the key, and so be told why a write was refused.
+	isVisible bool
 }
 
-// parseKeyWrite reads what a request that writes a key says in its path, headers and query. It
-// refuses a PUT or a DELETE without a precondition where one is required. A PATCH needs none, since
-// it is stored only if the value that it was applied to is still the last.
-func (s *Server) parseKeyWrite(x *exchange) (w keyWrite, err error) {
-	if w.bucket, w.key, err = s.writeTarget(x); err != nil {
+// parseKeyWrite reads what a request that writes a key says in its path, headers and query. The
+// caller needs the right to take the actions. It refuses a PUT or a DELETE without a precondition
+// where one is required. A PATCH needs none, since it is stored only if the value that it was
+// applied to is still the last.
+func (s *Server) parseKeyWrite(x *exchange, actions auth.Actions) (w keyWrite, err error) {
+	if w.bucket, w.key, err = x.writeTarget(actions); err != nil {
 		return w, err
 	}
+	w.isVisible = mayWrite(x.caller.Rights, auth.Get, w.bucket, w.key)
 	if w.precondition, err = writePreconditions(x.request.Header); err != nil {
 		return w, err
 	}
@@ -48,7 +53,7 @@ func (s *Server) parseKeyWrite(x *exchange) (w keyWrite, err error) {
 			return w, err
 		}
 	}
-	if w.idempotency, err = idempotency(x.request.Header); err != nil {
+	if w.idempotency, err = x.idempotency(); err != nil {
 		return w, err
 	}
 	w.ttl, err = timeToLive(x.query)
@@ -57,7 +62,7 @@ func (s *Server) parseKeyWrite(x *exchange) (w keyWrite, err error) {
 
 // putValue stores the body under the key.
 func (s *Server) putValue(x *exchange) error {
-	w, err := s.parseKeyWrite(x)
+	w, err := s.parseKeyWrite(x, auth.Put)
 	if err != nil {
 		return err
 	}
@@ -79,10 +84,10 @@ func (s *Server) putValue(x *exchange) error {
 	}
 	written, err := b.Put(ctx, write)
 	if err != nil {
-		return err
+		return w.withhold(err)
 	}
 	status := http.StatusOK
-	if written.Created {
+	if written.Created && (w.isVisible || requiresNoValue(w.precondition)) {
 		status = http.StatusCreated
 		x.Header()["Location"] = []string{x.keyPath(b.Name(), k)}
 	}
@@ -92,7 +97,7 @@ func (s *Server) putValue(x *exchange) error {
 
 // deleteValue replaces the value by a marker.
 func (s *Server) deleteValue(x *exchange) error {
-	w, err := s.parseKeyWrite(x)
+	w, err := s.parseKeyWrite(x, auth.Delete)
 	if err != nil {
 		return err
 	}
@@ -106,7 +111,7 @@ func (s *Server) deleteValue(x *exchange) error {
 	}
 	written, err := w.bucket.Delete(x.context(), deletion)
 	if err != nil {
-		return err
+		return w.withhold(err)
 	}
 	x.respondWritten(http.StatusOK, w.bucket.Name(), w.key, written)
 	return nil

@@ -14,11 +14,11 @@ import (
 //
 // An id knows the content of its stream: an id that was given out under another digest stands for
 // another state, so a stream that gets one begins with `reset`, `filters`. Part of the digest are
-// the filters of the request and those of the caller, in any order and however often each is given,
-// and the options of the content. It is not part of the digest how a stream is written (format,
-// heartbeat, bookmarks), and neither is include_history, which decides what a snapshot has beside
-// that state. Whether there is a revision to start from is, since such a stream has nothing of what
-// is before.
+// the filters that reach the feed, which are those of the request narrowed to what the caller may
+// watch, in any order and however often each is given, and the options of the content. It is not
+// part of the digest how a stream is written (format, heartbeat, bookmarks), and neither is
+// include_history, which decides what a snapshot has beside that state. Whether there is a revision
+// to start from is, since such a stream has nothing of what is before.
 //
 // In an id the digest follows a `~`, and the digest of the bucket's terms and the era of the feed
 // follow the digest; see [feed.Subscription.Stamp]. A frame is still encoded once for each
@@ -27,11 +27,7 @@ import (
 // copied if it is large ([Encoder.Cut], TestEventsHaveTheDigestOfTheirStream).
 //
 // Clients keep ids for as long as they like, so the digest of a content must never change.
-func ContentDigest(
-	o feed.SubscribeOptions,
-	form kv.ValueForm,
-	caller kv.Filters,
-) string {
+func ContentDigest(o feed.SubscribeOptions, form kv.ValueForm) string {
 	h := fnv.New64a()
 	write := func(parts ...string) {
 		for _, part := range parts {
@@ -40,9 +36,7 @@ func ContentDigest(
 		}
 	}
 	write(distinct(o.Filters)...)
-	write("")
-	write(distinct(caller)...)
-	write("", strconv.Itoa(int(form)))
+	write("", kv.AllKeys.String(), "", strconv.Itoa(int(form))) // in the ids of all versions
 	write(strconv.FormatBool(o.UpdatesOnly), strconv.FormatBool(o.IgnoreDeletes))
 	if o.From > 1 {
 		write("from")

@@ -113,7 +113,8 @@ type Error struct {
 	Midway string
 	// Members are added to the problem document; nil for none.
 	Members Members
-	// Header is added to the headers of the response; nil for none.
+	// Header is added to the headers of the response; nil for none. A header without values takes
+	// one of the kind away.
 	Header http.Header
 }
 

@@ -109,10 +109,11 @@ var clientKinds = []Kind{
 			"/buckets/{bucket} creates one.",
 		Detail: "There is no such bucket. GET " + Base + "/buckets lists those that there are."},
 	{Code: KeyNotFound, Status: http.StatusNotFound, Err: kv.ErrKeyNotFound,
-		Title:   "Key not found",
-		Header:  http.Header{"Etag": {`"0"`}},
-		Waited:  true,
-		Meaning: "The key was never written, or nothing is left of it.",
+		Title:  "Key not found",
+		Header: http.Header{"Etag": {`"0"`}},
+		Waited: true,
+		Meaning: "The key was never written, or nothing is left of it. To a caller who may not " +
+			"get the key, a deleted one is the same.",
 		Fix: "Store a value with PUT. If-Match: \"0\" or If-None-Match: * makes sure that " +
 			"nobody else has stored one.",
 		Detail: "The key was never written, or nothing is left of it. Store a value with PUT."},
