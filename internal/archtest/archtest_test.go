@@ -56,7 +56,7 @@ var theirs = map[string][]string{
 	"github.com/nats-io/nats.go":               {"internal/kvclient", "internal/kvclient/link"},
 
 	"net/http": {"internal/handlers", "internal/handlers/problem", "internal/sse",
-		"internal/sse/stream", "cmd/gateway"},
+		"internal/sse/stream", "internal/auth", "cmd/gateway"},
 	"github.com/go-chi/":         {"internal/handlers", "api"},
 	"github.com/getkin/":         {"internal/handlers", "api"},
 	"github.com/alecthomas/kong": {"cmd/gateway"},

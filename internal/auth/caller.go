@@ -36,8 +36,9 @@ type Caller struct {
 	// Expires is when its credential ends; zero if that is not known.
 	Expires time.Time
 	// NATS is the credential that is passed through to NATS; nil for callers of other kinds. Such a
-	// caller has every right, since NATS decides. Its Name is [NATSCredential.Name] until NATS has
-	// said who it is: whoever asks NATS copies the caller and gives the copy another name.
+	// caller has every right, since NATS decides. Its Name is made of the [NATSID] until NATS has
+	// said who it is: whoever asks NATS copies the caller and gives the copy another name. What the
+	// client calls itself is not used: it may be false, and have any bytes.
 	NATS *NATSCredential
 
 	// policy is the policy by which the caller was identified.
@@ -47,6 +48,8 @@ type Caller struct {
 	// credential is what tells its credential from all others of its kind, for tickets to name it:
 	// of a token the hash. It is nil if there is none.
 	credential []byte
+	// identity is who has its JWT; nil for callers of other kinds.
+	identity *jwtIdentity
 	// ticket is the ticket with which it came; nil if it presented its credential itself.
 	ticket *ticket
 }

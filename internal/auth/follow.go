@@ -85,7 +85,7 @@ func (c *Caller) hasExpired(now time.Time) bool {
 // something under way is identified once, however much that is. When SetPolicy returns, everything
 // that must end has been told so.
 func (g *Gate) SetPolicy(policy *Policy) {
-	g.policy.Store(policy)
+	g.put(func(*Policy) *Policy { return policy })
 	g.DecideAnew()
 }
 

@@ -3,7 +3,10 @@ package auth
 import (
 	"context"
 	"crypto/x509"
+	"net/http"
+	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Presented is what a request presents of its caller.
@@ -13,9 +16,12 @@ type Presented struct {
 	// Ticket is that of the query, or of the cookie; "" for none. If there is one, nothing else
 	// counts.
 	Ticket string
-	// Chain is the verified chain of the client's certificate, its own first; nil for none.
+	// Chain is the verified chain of the client's certificate, its own first; nil for none. It
+	// counts if there is no Authorization.
 	Chain []*x509.Certificate
-	// Address is the address of the client, for the limits of failures.
+	// Address is the address of the client, or of an IPv6 address the prefix of its site, for the
+	// limits of failures. If it is "", nothing is limited: that is for Unix sockets, where a
+	// permission of the system decides who may connect, and where all of them may be one proxy.
 	Address string
 }
 
@@ -26,6 +32,14 @@ type Refusal struct {
 	Detail string
 	// Invalid reports whether a credential was presented and is not valid (RFC 6750 §3.1).
 	Invalid bool
+	// Limited reports whether so many credentials of the client were not valid that the gateway
+	// looks at no further one for a moment.
+	Limited bool
+	// Unavailable reports whether the gateway cannot decide at the moment.
+	Unavailable bool
+
+	// uncounted reports whether the refusal cost so little that it does not count.
+	uncounted bool
 }
 
 // Error returns the detail.
@@ -34,49 +48,94 @@ func (r *Refusal) Error() string { return r.Detail }
 // TokenPrefix begins the tokens that the gateway makes.
 const TokenPrefix = "kvgw_"
 
+const (
+	// tokenCacheBytes bounds the JWTs and the credentials of NATS, each, that are kept because they
+	// were valid, with their callers.
+	tokenCacheBytes = 32 << 20
+	// refusedNATSBytes bounds the ids of credentials that are remembered because NATS has refused
+	// them.
+	refusedNATSBytes = 1 << 20
+)
+
+// Options are what a gate needs beside its policy. The zero Options are good.
+type Options struct {
+	// Transport fetches the keys of issuers; nil stands for http.DefaultTransport.
+	Transport http.RoundTripper
+	// KeysFailed is called with the reason if keys of an issuer could not be fetched, or are not
+	// used any more. It must not block. It may be nil.
+	KeysFailed func(error)
+}
+
 // A Gate decides who is calling by the policy in force. Its methods may be called at any time.
 type Gate struct {
-	// policy is the one in force.
+	// options are what NewGateWith was given.
+	options Options
+	// policy is the one in force: a copy that [Gate.adopt] has made for this gate alone.
 	policy atomic.Pointer[Policy]
 	// ticketKeys sign and check its tickets.
 	ticketKeys *TicketKeys
+	// failures limits the credentials that are not valid.
+	failures *failures
+	// jwts are the JWTs that were valid, and natsCallers the credentials that NATS knows.
+	jwts        *generations[*knownJWT]
+	natsCallers *generations[*Caller]
+	// refusedNATS has when to ask NATS again for a credential that it has refused.
+	refusedNATS *generations[time.Time]
+
+	// changing is held while a policy is put in force. It guards keys.
+	changing sync.Mutex
+	// keys are the keys of the policy's issuers, by the names of the issuers.
+	keys map[string]*issuerKeys
 
 	// followers are what is under way and ends with the rights of its caller.
 	followers followers
 }
 
 // NewGate returns a gate with a policy.
-func NewGate(policy *Policy) *Gate {
-	g := &Gate{ticketKeys: NewTicketKeys(), followers: newFollowers()}
-	g.policy.Store(policy)
+func NewGate(policy *Policy) *Gate { return NewGateWith(policy, Options{}) }
+
+// NewGateWith returns a gate with a policy and options. The policy may be nil if it is set before
+// anybody is identified.
+func NewGateWith(policy *Policy, options Options) *Gate {
+	if options.Transport == nil {
+		options.Transport = http.DefaultTransport
+	}
+	if options.KeysFailed == nil {
+		options.KeysFailed = func(error) {}
+	}
+	g := &Gate{
+		options:     options,
+		ticketKeys:  NewTicketKeys(),
+		failures:    newFailures(),
+		jwts:        newGenerations[*knownJWT](tokenCacheBytes),
+		natsCallers: newGenerations[*Caller](tokenCacheBytes),
+		refusedNATS: newGenerations[time.Time](refusedNATSBytes),
+		followers:   newFollowers(),
+	}
+	if policy != nil {
+		g.policy.Store(g.adopt(policy))
+	}
 	return g
 }
 
-// Identify returns who presents something. It returns a *[Refusal] if that is not known, or if it
-// presents nothing and callers without a credential are refused.
+// Identify returns who presents something. It returns a *[Refusal] if that is not known, if it
+// presents nothing and callers without a credential are refused, or if the address has presented
+// too much that is not valid; or the error of the context.
 func (g *Gate) Identify(ctx context.Context, presented *Presented) (*Caller, error) {
-	policy := g.policy.Load()
-	caller, err := g.identify(policy, presented)
+	a := attempt{gate: g, policy: g.policy.Load(), presented: presented, counts: true}
+	caller, err := a.identify(ctx)
 	if err != nil {
-		return nil, err
+		return nil, a.refused(err)
 	}
-	caller.policy = policy
 	return caller, nil
 }
 
-// identify returns a new caller, by a policy.
-func (g *Gate) identify(policy *Policy, presented *Presented) (*Caller, error) {
-	if presented.Ticket != "" {
-		return g.identifyTicket(policy, presented)
-	}
-	return policy.identify(presented)
-}
-
-// identifyAgain is Identify for what a caller presented earlier. It must be cheap, and must not
-// count against the limits of failures: a change of the policy calls it for each caller with
-// something under way.
+// identifyAgain is Identify for what a caller presented earlier. It is cheap, waits for nothing and
+// does not count against the limits of failures: a change of the policy calls it for each caller
+// with something under way.
 func (g *Gate) identifyAgain(presented *Presented) (*Caller, error) {
-	return g.Identify(context.Background(), presented)
+	a := attempt{gate: g, policy: g.policy.Load(), presented: presented}
+	return a.identify(context.Background())
 }
 
 // NATS returns the settings in force for credentials that are passed through to NATS.

@@ -1,95 +1,200 @@
 package auth
 
 import (
+	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"strings"
 	"time"
 )
 
-// identify is [Gate.Identify] by this policy. The header comes before everything else that may be
-// presented.
-func (p *Policy) identify(presented *Presented) (*Caller, error) {
-	switch len(presented.Authorization) {
-	case 0:
-		return p.identifyNobody(presented)
-	case 1:
-	default:
-		return nil, invalid("Send one Authorization header.")
+// An attempt is what it takes to identify a caller once.
+type attempt struct {
+	gate      *Gate
+	policy    *Policy
+	presented *Presented
+	// counts reports whether a request waits for the answer. If not, the attempt neither counts as
+	// a failure nor waits for keys.
+	counts bool
+}
+
+// invalid returns the refusal of a credential.
+func invalid(detail string) *Refusal { return &Refusal{Invalid: true, Detail: detail} }
+
+// uncounted returns the refusal of a credential that was found out for next to nothing, and that
+// honest clients present: an expired token, above all.
+func uncounted(detail string) *Refusal {
+	return &Refusal{Invalid: true, Detail: detail, uncounted: true}
+}
+
+// refused counts an error of the attempt, and returns what the client is told.
+func (a *attempt) refused(err error) error {
+	refusal, ok := errors.AsType[*Refusal](err)
+	if !ok || !refusal.Invalid || refusal.uncounted {
+		return err
 	}
-	scheme, credential, _ := strings.Cut(presented.Authorization[0], " ")
+	if limited := a.mayTry(); limited != nil {
+		return limited
+	}
+	a.gate.failed(a.presented.Address)
+	return err
+}
+
+// errLimited refuses clients that have presented too much that was not valid.
+var errLimited = &Refusal{Limited: true, Detail: "Too many credentials from your address were " +
+	"not valid. Check the credential, and try again after the time in Retry-After."}
+
+// failed counts a failure of an address.
+func (g *Gate) failed(address string) {
+	if address != "" {
+		g.failures.add(address, time.Now())
+	}
+}
+
+// mayTry returns an error if the address has presented too much that was not valid. It comes before
+// whatever is dear.
+func (a *attempt) mayTry() error {
+	if !a.counts || a.presented.Address == "" {
+		return nil
+	}
+	if a.gate.failures.mayTry(a.presented.Address, time.Now()) {
+		return nil
+	}
+	return errLimited
+}
+
+// identify returns who presents it. A ticket comes first, then the header, then the certificate. If
+// what comes first is not valid, nothing that comes later counts.
+func (a *attempt) identify(ctx context.Context) (*Caller, error) {
+	switch p := a.presented; {
+	case p.Ticket != "":
+		return a.gate.identifyTicket(a.policy, p)
+	case len(p.Authorization) == 1:
+		return a.identifyHeader(ctx, p.Authorization[0])
+	case len(p.Authorization) > 1:
+		return nil, invalid("Send one Authorization header.")
+	case len(p.Chain) > 0:
+		return a.policy.identifyCertificate(p.Chain)
+	}
+	return a.policy.identifyNobody("This needs a credential. Send Authorization: Bearer and a " +
+		"token.")
+}
+
+// identifyNobody returns the caller of a request without a credential, or a refusal if there may be
+// none.
+func (p *Policy) identifyNobody(detail string) (*Caller, error) {
+	if p.anonymous == nil {
+		return nil, &Refusal{Detail: detail}
+	}
+	return p.anonymous, nil
+}
+
+// identifyHeader returns who sends an Authorization header.
+func (a *attempt) identifyHeader(ctx context.Context, header string) (*Caller, error) {
+	scheme, credential, _ := strings.Cut(header, " ")
 	credential = strings.Trim(credential, " ")
+	passesThrough := a.policy.nats.Enabled
 	switch {
 	case strings.EqualFold(scheme, "Bearer"):
-		return p.identifyBearer(presented, credential)
-	case strings.EqualFold(scheme, "Basic") && p.nats.Enabled:
-		return p.identifyBasic(presented, credential)
-	case p.nats.Enabled:
+		return a.identifyBearer(ctx, credential)
+	case strings.EqualFold(scheme, "Basic") && passesThrough:
+		return a.identifyBasic(credential)
+	case passesThrough:
 		return nil, invalid("Send Authorization: Bearer and a token, or Basic with a user and " +
 			"password of NATS.")
 	}
 	return nil, invalid("Send Authorization: Bearer and a token.")
 }
 
-// invalid returns the refusal of a credential.
-func invalid(detail string) *Refusal { return &Refusal{Invalid: true, Detail: detail} }
-
-// identifyNobody returns the caller of a request without a credential.
-func (p *Policy) identifyNobody(presented *Presented) (*Caller, error) {
-	if p.anonymous == nil {
-		return nil, &Refusal{Detail: "This needs a credential. Send Authorization: Bearer and a " +
-			"token."}
-	}
-	return &Caller{Rights: p.anonymous, presented: presented}, nil
-}
-
-// identifyBearer takes a token as one of the gateway's own if it has their prefix, and as one of
-// NATS otherwise.
-func (p *Policy) identifyBearer(presented *Presented, token string) (*Caller, error) {
+// identifyBearer takes a token as one of the gateway's own if it has their prefix, as a JWT if its
+// issuer is configured, and else as one of NATS. A token that could be meant for one of them goes
+// to no later one, even if it is not valid.
+func (a *attempt) identifyBearer(ctx context.Context, token string) (*Caller, error) {
 	switch {
 	case strings.HasPrefix(token, TokenPrefix):
-		return p.identifyOwnToken(presented, token)
-	case p.nats.Enabled && token != "":
-		return natsCaller(presented, &NATSCredential{Token: token}), nil
+		return a.policy.identifyOwnToken(token)
+	case !isVisible(token):
+		return nil, invalid("A token has visible ASCII characters only, and is not empty.")
+	case isJWT(token):
+		return a.identifyJWT(ctx, token)
+	case a.policy.nats.Enabled:
+		return a.identifyNATS(&NATSCredential{Token: token})
 	}
-	return nil, invalid("The token is not known, or has expired.")
+	return nil, errUnknownToken
 }
 
-// identifyOwnToken looks up a token of the file.
-func (p *Policy) identifyOwnToken(presented *Presented, token string) (*Caller, error) {
+// errUnknownToken refuses tokens of which nothing is known, and those whose time is over.
+var errUnknownToken = invalid("The token is not known, or has expired.")
+
+// isVisible reports whether a text consists of visible ASCII characters.
+func isVisible(text string) bool {
+	for i := range len(text) {
+		if text[i] <= ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return text != ""
+}
+
+// identifyOwnToken looks up a token of the file. It compares the SHA-256 of tokens, and those need
+// no constant time: who measures how many bytes of two hashes are equal learns nothing that helps
+// to find a token with more of them.
+func (p *Policy) identifyOwnToken(token string) (*Caller, error) {
 	hash := sha256.Sum256([]byte(token))
-	return p.tokens[hash].caller(presented, hash)
+	known := p.tokens[hash]
+	if known == nil || known.hasExpired() {
+		return nil, errUnknownToken
+	}
+	if caller := known.caller.Load(); caller != nil {
+		return caller, nil
+	}
+	caller := known.newCaller(p, hash)
+	caller.presented = &Presented{Authorization: []string{"Bearer " + token}}
+	known.caller.Store(caller)
+	return caller, nil
 }
 
-// caller returns the caller that has the token with a hash; t is nil if no such token is known.
-func (t *ownToken) caller(presented *Presented, hash [sha256.Size]byte) (*Caller, error) {
-	if t == nil || !t.expires.IsZero() && !time.Now().Before(t.expires) {
-		return nil, invalid("The token is not known, or has expired.")
-	}
+// hasExpired reports whether the time of the token is over.
+func (t *ownToken) hasExpired() bool {
+	return !t.expires.IsZero() && !time.Now().Before(t.expires)
+}
+
+// newCaller returns a new caller with the token, which has this hash.
+func (t *ownToken) newCaller(p *Policy, hash tokenHash) *Caller {
 	return &Caller{
 		Kind: OwnToken, Name: t.name, Rights: t.rights, Expires: t.expires,
-		presented: presented, credential: hash[:],
-	}, nil
+		policy: p, credential: hash[:],
+	}
 }
 
-// identifyBasic takes a user and password as those of NATS. The gateway's own tokens never get
-// there, wherever they stand.
-func (p *Policy) identifyBasic(presented *Presented, encoded string) (*Caller, error) {
+// identifyCertificate returns who has a certificate. If the policy names none of its names, it is
+// as if there were no certificate.
+func (p *Policy) identifyCertificate(chain []*x509.Certificate) (*Caller, error) {
+	caller, err := p.certificateCaller(chain)
+	if caller != nil || err != nil {
+		return caller, err
+	}
+	return p.identifyNobody("The auth file of the gateway has no rights for the names in the " +
+		"client certificate (URIs and DNS names), and this needs some.")
+}
+
+// identifyBasic takes a user and password as those of NATS. The gateway's own tokens and JWTs never
+// get there, wherever they stand.
+func (a *attempt) identifyBasic(encoded string) (*Caller, error) {
 	text, err := base64.StdEncoding.DecodeString(encoded)
 	user, password, both := strings.Cut(string(text), ":")
-	switch {
-	case err != nil || !both || user == "":
+	if err != nil || !both || user == "" {
 		return nil, invalid("The scheme Basic needs a user and a password of NATS (RFC 7617).")
-	case strings.HasPrefix(user, TokenPrefix) || strings.HasPrefix(password, TokenPrefix):
-		return nil, invalid("This is a token of the gateway. Send it as Authorization: Bearer.")
 	}
-	return natsCaller(presented, &NATSCredential{User: user, Password: password}), nil
-}
-
-// natsCaller returns the caller of a credential that is passed through.
-func natsCaller(presented *Presented, credential *NATSCredential) *Caller {
-	return &Caller{
-		Kind: NATS, Name: credential.Name(), Rights: Everything, NATS: credential,
-		presented: presented,
+	for _, part := range []string{user, password} {
+		if strings.HasPrefix(part, TokenPrefix) || isJWT(part) {
+			return nil, invalid("This is a token. Send it as Authorization: Bearer.")
+		}
 	}
+	if isNKey(user) || isNKey(password) {
+		return nil, invalid(notPassedThrough)
+	}
+	return a.identifyNATS(&NATSCredential{User: user, Password: password})
 }

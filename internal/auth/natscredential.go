@@ -21,10 +21,14 @@ type NATSSettings struct {
 	Idle time.Duration
 }
 
-// The settings of the section nats that a file leaves out.
+// What the section nats stands for where it leaves something out, and what it may have.
 const (
 	defaultNATSConnections = 1000
-	defaultNATSIdle        = 5 * time.Minute
+	maxNATSConnections     = 1_000_000
+
+	defaultNATSIdle = 5 * time.Minute
+	minNATSIdle     = time.Second
+	maxNATSIdle     = 24 * time.Hour
 )
 
 // A NATSCredential is what a caller presented for NATS: a user and a password, or a token. It
@@ -66,10 +70,6 @@ func writeSized(h hash.Hash, text string) {
 	fmt.Fprintf(h, "%d:", len(text)) // A hash never fails (see hash.Hash).
 	_, _ = io.WriteString(h, text)
 }
-
-// Name returns what logs call the caller until NATS has said who it is. What the client calls
-// itself is not used: it may be false, and have any bytes.
-func (c *NATSCredential) Name() string { return "nats-" + c.ID().String() }
 
 // hidden stands for a credential in whatever is formatted.
 const hidden = "(hidden credential)"

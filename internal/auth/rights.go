@@ -31,6 +31,9 @@ type Rule struct {
 	Keys kv.Filters
 	// Can is what is allowed.
 	Can Actions
+	// Role and Line are the role of an auth file that has the rule, and where. They decide nothing.
+	Role string
+	Line int
 }
 
 // A BucketPattern is the name of a bucket, or a prefix of names. The zero BucketPattern is not

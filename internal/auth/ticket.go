@@ -56,7 +56,7 @@ type ticket struct {
 
 // OpenPolicy is what holds where there is no auth file: everybody may do everything, and nothing
 // but a ticket is looked at.
-var OpenPolicy = &Policy{anonymous: Everything}
+var OpenPolicy = &Policy{anonymous: &Caller{Rights: Everything}}
 
 // credential returns what names a credential in tickets of this key. The identity of the credential
 // is what only its holder and the policy know, such as the hash of a token.
@@ -112,16 +112,17 @@ func (g *Gate) identifyTicket(policy *Policy, presented *Presented) (*Caller, er
 	if err != nil {
 		return nil, err
 	}
-	caller, err := policy.named(presented, t, key)
+	named, err := policy.named(t, key)
 	if err != nil {
 		return nil, err
 	}
-	caller.ticket = t
+	caller := *named
+	caller.ticket, caller.presented = t, presented.clone()
 	end := time.Unix(t.Expires, 0)
 	if caller.Expires.IsZero() || end.Before(caller.Expires) {
 		caller.Expires = end
 	}
-	return caller, nil
+	return &caller, nil
 }
 
 // openTicket checks a ticket, but not the credential that it names.
@@ -160,16 +161,17 @@ func (p *Policy) name(t *ticket, key ticketKey, caller *Caller) error {
 }
 
 // named returns the caller whose credential a ticket names, as the policy knows it.
-func (p *Policy) named(presented *Presented, t *ticket, key ticketKey) (*Caller, error) {
+func (p *Policy) named(t *ticket, key ticketKey) (*Caller, error) {
 	switch t.Kind {
 	case Anonymous:
 		if p.anonymous != nil {
-			return &Caller{Rights: p.anonymous, presented: presented}, nil
+			return p.anonymous, nil
 		}
 	case OwnToken:
 		for hash, token := range p.tokens {
-			if token.name == t.Name && hmac.Equal(t.Credential, key.credential(t.Kind, hash[:])) {
-				return token.caller(presented, hash)
+			if token.name == t.Name && !token.hasExpired() &&
+				hmac.Equal(t.Credential, key.credential(t.Kind, hash[:])) {
+				return token.newCaller(p, hash), nil
 			}
 		}
 	}

@@ -142,7 +142,7 @@ func TestTicketIsDecidedAnewByThePolicyInForce(t *testing.T) {
 	refused(t, gate, ticket, "the token was replaced under its name")
 	gate.SetPolicy(policyOf(t, strings.ReplaceAll(tokenFile(annsToken, ""), "ann", "bob")))
 	refused(t, gate, ticket, "the token has another name")
-	gate.SetPolicy(policyOf(t, "anonymous: []"))
+	gate.SetPolicy(policyOf(t, "nats: { enabled: true }"))
 	refused(t, gate, ticket, "the token was revoked")
 }
 

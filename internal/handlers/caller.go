@@ -75,6 +75,12 @@ func refusalProblem(err error) (problem.Error, bool) {
 	if !ok {
 		return problem.Error{}, false
 	}
+	switch {
+	case refusal.Limited:
+		return problem.Error{Code: problem.Overloaded, Detail: refusal.Detail}, true
+	case refusal.Unavailable:
+		return problem.New(problem.IssuerUnavailable), true
+	}
 	challenge := `Bearer realm="kvgateway"`
 	if refusal.Invalid {
 		challenge += `, error="invalid_token"`

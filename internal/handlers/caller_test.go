@@ -2,11 +2,30 @@ package handlers_test
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"testing"
+	"time"
 
 	"kvgateway/internal/auth"
 )
+
+// oneRole is the beginning of an auth file with the role r.
+const oneRole = "roles: { r: [{ bucket: other, can: [read] }] }\n"
+
+// jwtOf returns a JWT with these claims whose signature is not valid. exp is set to in an hour.
+func jwtOf(t testing.TB, algorithm string, claims map[string]any) string {
+	t.Helper()
+	claims["exp"] = time.Now().Add(time.Hour).Unix()
+	text, err := json.Marshal(claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encode := base64.RawURLEncoding.EncodeToString
+	return encode([]byte(`{"alg":"`+algorithm+`"}`)) + "." + encode(text) + "." +
+		encode(make([]byte, 64))
+}
 
 // tokenOf is the token of the caller of that name in tests.
 func tokenOf(name string) string { return auth.TokenPrefix + name }

@@ -204,10 +204,11 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 	"invalid-config":      simple("PUT", "/buckets/new", `{"metadata":{"_nats.a":"b"}}`, jsonType),
 	"invalid-cursor":      simple("GET", "/buckets/shop/keys?cursor=x", nil),
 	"unauthenticated": func(t *testing.T) *answer {
-		return startBelow(t, withAuth(t, "tokens: []")).get(t, "/buckets/shop")
+		g := startBelow(t, withAuth(t, oneRole+"certificates: [{ san: x, roles: [r] }]"))
+		return g.get(t, "/buckets/shop")
 	},
 	"forbidden": func(t *testing.T) *answer {
-		return startBelow(t, withAuth(t, "anonymous: []")).get(t, "/buckets/shop/keys/a")
+		return startBelow(t, withAuth(t, oneRole+"anonymous: [r]")).get(t, "/buckets/shop/keys/a")
 	},
 	"cross-site": simple("PUT", "/buckets/shop/keys/a", "v",
 		"Origin: https://example.com"),
@@ -290,6 +291,13 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 		g := startBelow(t, func(s *setup) { s.client.RequestTimeout = time.Second })
 		put(t, g.shop(t), "a", "v")
 		return g.get(t, "/buckets/shop/keys/a?min_revision=99")
+	},
+	"issuer-unavailable": func(t *testing.T) *answer {
+		// Nothing listens at the address of the keys.
+		g := startBelow(t, withAuth(t, oneRole+"jwt: [{ issuer: i, audience: a, algorithms: "+
+			"[ES256], keys: 'https://127.0.0.1:1/', roles_claim: r }]"))
+		return g.get(t, "/buckets/shop", "Authorization: Bearer "+jwtOf(t, "ES256",
+			map[string]any{"iss": "i", "aud": "a", "sub": "s"}))
 	},
 	"shutting-down": func(t *testing.T) *answer {
 		g := startBelow(t, func(s *setup) { s.handlers.Draining = func() bool { return true } })

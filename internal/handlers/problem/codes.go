@@ -55,6 +55,7 @@ const (
 	UpstreamError        Code = "upstream-error"
 	NATSUnavailable      Code = "nats-unavailable"
 	Busy                 Code = "busy"
+	IssuerUnavailable    Code = "issuer-unavailable"
 	ShuttingDown         Code = "shutting-down"
 	TooManyStreams       Code = "too-many-streams"
 	WriteContention      Code = "write-contention"

@@ -22,6 +22,14 @@ var serverKinds = []Kind{
 			"operator what `bound` says: many of these bounds have a setting.",
 		Detail: "The gateway holds as much as it may at once of what `bound` names. Nothing was " +
 			"done. Try again after the time in Retry-After."},
+	{Code: IssuerUnavailable, Status: http.StatusServiceUnavailable, Retry: Soon,
+		Title: "Issuer unavailable",
+		Meaning: "The request came with a token of an issuer whose keys the gateway could not " +
+			"fetch, so that it cannot check the token. Nothing was done.",
+		Fix: "Try again after the time in Retry-After, or use another credential. The gateway's " +
+			"operator finds the reason in its log.",
+		Detail: "The keys with which the token's issuer signs cannot be fetched at the moment, " +
+			"and nothing was done. Try again after the time in Retry-After."},
 	{Code: ShuttingDown, Status: http.StatusServiceUnavailable, Retry: Soon,
 		Title:   "Shutting down",
 		Meaning: "The gateway is about to stop and should get no new requests. Nothing was done.",

@@ -1,0 +1,116 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A knownJWT is a JWT that was valid. It does not change.
+type knownJWT struct {
+	// issuer and keys are those by which it was checked. If others are in force, the check counts
+	// no more.
+	issuer *issuer
+	keys   *keySet
+	// claimNames are those that the policy asked for then.
+	claimNames []string
+	// caller is its caller by the policy of then.
+	caller *Caller
+}
+
+// identifyJWT returns who has a JWT. One that was valid once is not checked again, but for its end
+// and its certificate, until its issuer or the keys change.
+func (a *attempt) identifyJWT(ctx context.Context, token string) (*Caller, error) {
+	hash := tokenHash(sha256.Sum256([]byte(token)))
+	if known := a.gate.jwts.get(hash); known != nil {
+		caller, err := a.identifyKnown(hash, known)
+		if caller != nil || err != nil {
+			return caller, err
+		}
+	}
+	if len(token) > MaxTokenBytes {
+		return nil, invalid("The token is too long: a JWT may have 8 KiB here.")
+	}
+	if err := a.mayTry(); err != nil {
+		return nil, err
+	}
+	unverified, err := readJWT(token)
+	if err != nil {
+		return nil, err
+	}
+	name, _ := unverified.claims["iss"].(string)
+	issuer := a.policy.issuers[name]
+	if issuer == nil {
+		return a.identifyForeignJWT(token, unverified)
+	}
+	identity, keys, err := a.policy.verifyJWT(ctx, a, issuer, token, unverified)
+	if err != nil {
+		return nil, err
+	}
+	caller, err := a.policy.jwtCaller(identity)
+	if err != nil {
+		return nil, err
+	}
+	caller.presented = a.presented.clone()
+	a.gate.jwts.set(hash, &knownJWT{issuer, keys, a.policy.claimNames, caller},
+		caller.sizeInCache())
+	return a.ifBound(caller)
+}
+
+// identifyKnown returns the caller of a JWT that was valid, nil if it must be checked again.
+func (a *attempt) identifyKnown(hash tokenHash, known *knownJWT) (*Caller, error) {
+	caller := known.caller
+	issuer := a.policy.issuers[caller.identity.Issuer]
+	switch {
+	case issuer != known.issuer || issuer.inUse.inUse() != known.keys:
+		return nil, nil
+	case caller.hasExpired(time.Now()):
+		a.gate.jwts.remove(hash)
+		return nil, nil
+	case caller.policy == a.policy:
+		return a.ifBound(caller)
+	case !slices.Equal(known.claimNames, a.policy.claimNames):
+		return nil, nil
+	}
+	again, err := a.policy.jwtCaller(caller.identity)
+	if err != nil {
+		return nil, err
+	}
+	again.presented = caller.presented
+	a.gate.jwts.set(hash, &knownJWT{issuer, known.keys, a.policy.claimNames, again},
+		again.sizeInCache())
+	return a.ifBound(again)
+}
+
+// ifBound returns a caller if its token may come over this connection.
+func (a *attempt) ifBound(caller *Caller) (*Caller, error) {
+	if !caller.identity.isBoundTo(a.presented) {
+		return nil, invalid("The token is bound to a client certificate (cnf), and comes without " +
+			"it.")
+	}
+	return caller, nil
+}
+
+// identifyForeignJWT takes a JWT of an issuer that is not configured as a token of NATS, since NATS
+// can ask a service of its own about it (auth callout).
+func (a *attempt) identifyForeignJWT(token string, u unverifiedJWT) (*Caller, error) {
+	switch {
+	case strings.HasPrefix(strings.ToLower(string(u.Algorithm)), "ed25519"):
+		return nil, invalid(notPassedThrough)
+	case a.policy.nats.Enabled:
+		return a.identifyNATS(&NATSCredential{Token: token})
+	}
+	return nil, uncounted("The token is of an issuer whose tokens are not accepted here.")
+}
+
+// sizeInCache returns about how many bytes the caller of a JWT takes in memory.
+func (c *Caller) sizeInCache() int {
+	const fixed, forRule = 1000, 200
+	size := fixed + forRule*len(c.Rights.rules)
+	for _, line := range c.presented.Authorization {
+		size += 2 * len(line) // and about as much for what was taken from it
+	}
+	return size
+}

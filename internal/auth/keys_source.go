@@ -1,0 +1,191 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// unknownKeyPause is how long at least passes between two fetches of an issuer's keys for the
+	// sake of tokens whose key is not known.
+	unknownKeyPause = 30 * time.Second
+	// keysAge is the age from which keys are fetched again in the background, so that a key that
+	// the issuer has withdrawn is not accepted for long.
+	keysAge = 10 * time.Minute
+	// keysLife is for how long keys are used after they were fetched, if no later fetch succeeds.
+	keysLife = 24 * time.Hour
+	// fetchTime bounds a fetch.
+	fetchTime = 5 * time.Second
+)
+
+// A keySource says where the keys of an issuer are: at an address, or in a file.
+type keySource struct {
+	// url is the address; "" if there is a file.
+	url string
+	// file is the name of the file, and keys is what it had when the auth file was read.
+	file string
+	keys *keySet
+}
+
+// issuerKeys are the keys of one issuer in use. They belong to the issuer: a key of another one is
+// never looked up here, whatever its id. A gate keeps them when a policy changes and the issuer
+// still has the same source, so that a change of rules does not depend on the issuer's server.
+//
+//	event                            what happens
+//	no keys yet                      they are fetched; requests wait
+//	a token has a key id that is     they are fetched, unless the last fetch began within 30 s;
+//	not known                        then the token is refused
+//	they are 10 min old              they are fetched, while the old ones are used (RefreshKeys)
+//	a fetch fails                    the old ones are used, up to 24 h after they were fetched
+//	other keys have come             everything that was decided with the old ones is decided anew
+//
+// One fetch at a time is under way, for all requests that need it.
+type issuerKeys struct {
+	// source is where they come from.
+	source keySource
+	// client fetches them.
+	client *http.Client
+	// changed is called after other keys have come.
+	changed func()
+	// failed is called with the reason of a fetch that failed.
+	failed func(error)
+
+	// current are the keys; nil if there are none yet.
+	current atomic.Pointer[keySet]
+
+	// mu guards the fields below.
+	mu sync.Mutex
+	// fetched is when the current ones were fetched, and tried when the last fetch began.
+	fetched, tried time.Time
+	// fetching is closed when the fetch that is under way has ended; nil if none is.
+	fetching chan struct{}
+}
+
+// errNoKeys is the error for tokens of an issuer whose keys could not be fetched.
+var errNoKeys = &Refusal{Unavailable: true, Detail: "The keys with which the token's issuer " +
+	"signs cannot be fetched at the moment."}
+
+// inUse returns the keys, nil if there are none.
+func (k *issuerKeys) inUse() *keySet { return k.current.Load() }
+
+// refresh begins to fetch the keys if they have become old, and drops them if they are too old. It
+// does not wait. It is called often.
+func (k *issuerKeys) refresh() {
+	if k.source.file != "" {
+		return
+	}
+	k.mu.Lock()
+	now := time.Now()
+	age := now.Sub(k.fetched)
+	if age > keysAge && now.Sub(k.tried) > unknownKeyPause {
+		k.fetch(now)
+	}
+	dropped := age > keysLife && k.current.Swap(nil) != nil
+	k.mu.Unlock()
+	if dropped {
+		k.failed(fmt.Errorf("keys at %s: they are not used any more, since no fetch has succeeded "+
+			"for %v", k.source.url, keysLife))
+		k.changed()
+	}
+}
+
+// renewed returns the keys after they were fetched because those in use did not suffice. It fetches
+// nothing if that was tried shortly before, and returns the keys in use then.
+func (k *issuerKeys) renewed(ctx context.Context) (*keySet, error) {
+	if k.source.file != "" {
+		return k.current.Load(), nil
+	}
+	k.mu.Lock()
+	if now := time.Now(); now.Sub(k.tried) > unknownKeyPause {
+		k.fetch(now)
+	}
+	fetching := k.fetching
+	k.mu.Unlock()
+	if fetching != nil {
+		select {
+		case <-fetching:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	if keys := k.inUse(); keys != nil {
+		return keys, nil
+	}
+	return nil, errNoKeys
+}
+
+// fetch begins to fetch the keys, unless that is under way already. k.mu is held.
+func (k *issuerKeys) fetch(now time.Time) {
+	if k.fetching != nil {
+		return
+	}
+	k.tried = now
+	done := make(chan struct{})
+	k.fetching = done
+	go func() {
+		keys, err := k.get()
+		k.mu.Lock()
+		old := k.current.Load()
+		isOther := err == nil && (old == nil || old.text != keys.text)
+		if isOther {
+			k.current.Store(keys)
+		}
+		if err == nil {
+			k.fetched = time.Now()
+		}
+		k.fetching = nil
+		k.mu.Unlock()
+		if err != nil {
+			k.failed(fmt.Errorf("keys at %s: %w", k.source.url, err))
+		}
+		close(done)
+		if isOther && old != nil {
+			k.changed()
+		}
+	}()
+}
+
+// get asks the issuer's server for the keys.
+func (k *issuerKeys) get() (*keySet, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), fetchTime)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, k.source.url, nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Accept", "application/jwk-set+json, application/json")
+	answer, err := k.client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the answer is %s, and must be 200 (redirects are not followed)",
+			answer.Status)
+	}
+	text, err := io.ReadAll(io.LimitReader(answer.Body, maxKeySetBytes+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(text) > maxKeySetBytes:
+		return nil, errors.New("the answer is too long")
+	}
+	return parseKeys(text)
+}
+
+// newKeysClient returns a client that fetches keys through a transport. It follows no redirects:
+// the address in the file is the only one that the operator trusts.
+func newKeysClient(transport http.RoundTripper) *http.Client {
+	return &http.Client{
+		Transport: transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
+	}
+}
