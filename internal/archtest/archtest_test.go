@@ -28,11 +28,11 @@ func isHelper(path string) bool {
 // ours are the packages of this module that each of its packages may import. One that is not here
 // may import none, and none may import it.
 var ours = map[string][]string{
-	"cmd/gateway": {"internal/auth", "internal/bound", "internal/feed", "internal/handlers",
-		"internal/kvclient", "internal/natsd"},
-	"internal/handlers": {"api", "internal/auth", "internal/bound", "internal/feed",
-		"internal/handlers/problem", "internal/jsonpatch", "internal/kv", "internal/kvclient",
-		"internal/sse", "internal/sse/stream"},
+	"cmd/gateway": {"internal/audit", "internal/auth", "internal/bound", "internal/feed",
+		"internal/handlers", "internal/kvclient", "internal/natsd"},
+	"internal/handlers": {"api", "internal/audit", "internal/auth", "internal/bound",
+		"internal/feed", "internal/handlers/problem", "internal/jsonpatch", "internal/kv",
+		"internal/kvclient", "internal/sse", "internal/sse/stream"},
 	"internal/handlers/problem": {"internal/bound", "internal/kv"},
 	"internal/sse":              {"internal/feed", "internal/kv", "internal/sse/stream"},
 	"internal/sse/stream":       {"internal/bound"},
@@ -41,6 +41,7 @@ var ours = map[string][]string{
 		"internal/kvclient/link"},
 	"internal/kvclient/link": {"internal/bound", "internal/kv"},
 	"internal/auth":          {"internal/kv"},
+	"internal/audit":         {"internal/bound"},
 	"internal/kv":            {},
 	"internal/bound":         {},
 	"internal/jsonpatch":     {"internal/kv"},
