@@ -15,6 +15,8 @@ type accessLine struct {
 	id, method string
 	// client is the address of the client.
 	client string
+	// kind and caller name who made the request; "" if nobody is asked, or the caller is not known.
+	kind, caller string
 	// bucket and key are those of [loggedNames], "" if they are not to be logged.
 	bucket, key string
 	// start is when the request's headers had come.
@@ -29,10 +31,13 @@ type accessLine struct {
 
 // line returns the access line of the answer as far as it is known now.
 func (x *exchange) line(method string) accessLine {
+	kind, caller := x.named()
 	return accessLine{
 		id:     x.id,
 		method: method,
 		client: x.client.address,
+		kind:   kind,
+		caller: caller,
 		bucket: x.logged.bucket,
 		key:    x.logged.key,
 		start:  x.start,
@@ -65,6 +70,9 @@ func (s *Server) logAnswer(a accessLine) {
 		Str("client", a.client).
 		Str("method", knownMethod(a.method)).
 		Str("route", a.route.pattern)
+	if a.kind != "" {
+		line.Str("kind", a.kind).Str("caller", a.caller)
+	}
 	if a.bucket != "" {
 		line.Str("bucket", a.bucket)
 	}

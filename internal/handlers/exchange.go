@@ -37,6 +37,7 @@ import (
 //	history     holdEntry
 //	writes      respondWritten, keyPath
 //	access_log  line
+//	audited     count, outcome
 //	problems    fail, logFailure, recovered, problemDocument, writeProblem
 //	list        appendProblem
 //	storage     explained
@@ -60,6 +61,8 @@ type exchange struct {
 	// bytes counts the bytes of the answer's body.
 	bytes int64
 
+	// audited is what the audit log says of the request; nil if it says nothing.
+	audited *audited
 	// caller is who makes the request; nil before that is known, and on routes that are open.
 	caller *auth.Caller
 	// grants are the rights that the request was found to have; see [exchange.still].
@@ -188,6 +191,7 @@ func (s *Server) finish(x *exchange) {
 	if x.status == 0 {
 		x.status = http.StatusOK
 	}
+	s.endAudit(x)
 	if !x.taken {
 		s.logAnswer(x.line(x.request.Method))
 	}

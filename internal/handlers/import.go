@@ -110,7 +110,14 @@ func (s *Server) importEntries(x *exchange) error {
 		draining: s.options.Draining, bucket: b, all: x.query.Get("results") == "all",
 	}
 	run.rights.Store(x.caller.Rights)
-	if run.carryOut(in, lines, x) != nil {
+	ended := run.carryOut(in, lines, x)
+	x.count("stored", run.stored)
+	x.count("failed", run.failed)
+	x.count("expired", run.expired)
+	if ended != nil {
+		if x.audited != nil {
+			x.audited.isPartial = true
+		}
 		drain(x, x.request.Body) // A client that is still sending must get the report.
 	}
 	return nil

@@ -77,6 +77,8 @@ func (s *Server) deleteKeys(x *exchange) error {
 		done, err = b.DeleteKeys(ctx, deletion)
 		return err
 	})
+	x.count("deleted", done.Deleted)
+	x.count("skipped", len(done.Skipped))
 	done.Skipped = x.gettable(b, done.Skipped)
 	if err != nil {
 		return x.partlyDeleted(&done, err)
@@ -142,6 +144,7 @@ func (x *exchange) partlyDeleted(done *kvclient.DeletedKeys, err error) error {
 	if done.Deleted == 0 && done.Unknown == 0 && !errors.Is(err, kv.ErrOutcomeUnknown) {
 		return err
 	}
+	x.count("unknown", done.Unknown)
 	members := problem.Members{"deleted": done.Deleted, "unknown": done.Unknown}
 	if size := done.Bytes(); size <= freeAnswer || x.delivery().try(size) {
 		members["skipped"] = done.Skipped

@@ -102,6 +102,8 @@ func (s *Server) purgeMarkers(x *exchange) error {
 		done, err = b.PurgeMarkers(ctx, filters, olderThan)
 		return err
 	})
+	x.count("removed", done.Removed)
+	x.count("kept", done.Kept)
 	counts := problem.Members{"removed": done.Removed, "kept": done.Kept}
 	switch {
 	case err != nil && done.Removed+done.Kept > 0:

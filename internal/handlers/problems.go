@@ -89,6 +89,9 @@ func (x *exchange) problemDocument(p problem.Error) []byte {
 // writeProblem sends a problem, with the headers that its kind and the problem itself ask for.
 func (x *exchange) writeProblem(p problem.Error) {
 	x.releaseBody()
+	if x.audited != nil {
+		x.audited.problem = p.Code
+	}
 	body, kind, h := append(x.problemDocument(p), '\n'), p.Kind(), x.Header()
 	for _, header := range []http.Header{kind.Header, p.Header} {
 		for name, values := range header {

@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"kvgateway/api"
+	"kvgateway/internal/audit"
 	"kvgateway/internal/auth"
 	"kvgateway/internal/bound"
 	"kvgateway/internal/feed"
@@ -27,6 +28,8 @@ type Options struct {
 	Gate *auth.Gate
 	// Logger takes the access log and the causes of failures.
 	Logger zerolog.Logger
+	// Audit gets a line for each change that is asked for; nil for none.
+	Audit *audit.Log
 	// Build is what /version answers.
 	Build BuildInfo
 
@@ -234,7 +237,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.enterHTTP2(x) {
 		return
 	}
-	if err := s.admit(x); err != nil {
+	err := s.beginAudit(x)
+	if err == nil {
+		err = s.admit(x)
+	}
+	if err != nil {
 		x.fail(err)
 		return
 	}

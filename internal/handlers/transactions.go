@@ -69,6 +69,7 @@ func (s *Server) transact(x *exchange) error {
 	if err != nil {
 		return x.withholdFailed(err, b, transaction.Steps)
 	}
+	x.count("operations", len(transaction.Steps))
 	x.Header()["Kv-Revision"] = []string{done.Revision.String()}
 	return x.respondHeld(http.StatusOK, appendTransacted(nil, &done, transaction.Steps))
 }
