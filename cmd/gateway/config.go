@@ -61,6 +61,7 @@ type config struct {
 	AdminListen          string        `group:"http" placeholder:"HOST:PORT"`
 
 	transportConfig `embed:""`
+	traceConfig     `embed:""`
 
 	DataDir          string   `group:"embedded" default:"./kvgw-data" placeholder:"DIR"`
 	Sync             syncMode `group:"embedded" default:"always" placeholder:"WHEN"`

@@ -14,6 +14,7 @@ const description = "NATS Key/Value over HTTP. Started without settings it keeps
 var helpGroups = []kong.Group{
 	{Key: "http", Title: "HTTP:"},
 	{Key: "transport", Title: "TLS and connections:"},
+	{Key: "access", Title: "Callers:"},
 	{Key: "embedded", Title: "Embedded NATS, the default:"},
 	{Key: "nats", Title: "Your NATS, instead of the embedded one:"},
 	{Key: "process", Title: "Log and shutdown:"},
@@ -71,6 +72,15 @@ var helpTexts = map[string]string{
 		"X-Forwarded-Proto) or forwarded (RFC 7239). The other one is not read.",
 	"http2-streams": "How many requests and watches one HTTP/2 connection may have open at once " +
 		"(default ${default}).",
+
+	"public-url": "The address that clients use, such as https://kv.example.com, where it is not " +
+		"the gateway's own. Metadata for clients with OAuth name it.",
+	"ticket-key": "File with keys that sign the tickets of browsers, each on a line, as openssl " +
+		"rand -base64 32 makes them. The first signs, and all of them check. Gateways with the " +
+		"same keys take each other's tickets. Without it each process has a random key.",
+	"audit-log": "Write a line of JSON for each change that is asked for, done or refused, to " +
+		"this file, or to the standard output for -. SIGHUP opens the file anew. If lines cannot " +
+		"be written, changes are refused.",
 
 	"data-dir": "Directory of the data (default ${default}).",
 	"sync": "When data is synced to the disk: always, which is before a write is acknowledged " +

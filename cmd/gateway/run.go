@@ -52,6 +52,11 @@ func serve(
 	defer func() { lastResort.Stop() }()
 	bounds := bound.NewSet()
 	descriptors := c.budgetDescriptors(bounds, log)
+	lines, err := c.openAudit(ctx, bounds, stdout, log)
+	if err != nil {
+		return err
+	}
+	defer func() { end = closeAudit(lines, end) }()
 	failed := make(chan error, 3) // one for each listener, and one for the embedded server
 	embedded, err := startEmbedded(ctx, c, descriptors, failed, log)
 	if err != nil {
@@ -86,6 +91,7 @@ func serve(
 		return err
 	}
 	options.Client, options.Feeds, options.Bounds = client, feeds, bounds
+	options.Audit = lines
 	options.Metrics, options.Draining = registry, draining.Load
 	if embedded != nil {
 		options.Failing, options.TooManyBuckets = embedded.WriteError, embedded.TooManyStreams
@@ -93,6 +99,9 @@ func serve(
 	}
 	handler, err := handlers.New(options)
 	if err != nil {
+		return err
+	}
+	if err := c.keepTicketKeys(ctx, handler.TicketKeys(), log); err != nil {
 		return err
 	}
 

@@ -19,6 +19,7 @@ func (c *config) mistakes(given func(flag string) bool) []string {
 	c.checkHTTP(&m)
 	c.checkTimes(&m)
 	c.checkTransport(&m)
+	c.checkTraces(&m)
 	if c.NatsURL == "" {
 		c.checkEmbedded(&m, given)
 	} else {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"flag"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -21,12 +22,13 @@ var ofMachine = regexp.MustCompile(
 // shareOfMachine matches the share of such a bound.
 var shareOfMachine = regexp.MustCompile(`(\| of the machine \|) \d+ \|`)
 
-// docs/bounds.md lists the bounds of a gateway that was started without settings, except for TLS
-// and a listener of the embedded NATS.
+// docs/bounds.md lists the bounds of a gateway that was started without settings, except for TLS, a
+// listener of the embedded NATS and an audit log.
 func TestBoundsAreDocumented(t *testing.T) {
 	// Some bounds depend on the number of processors.
 	t.Setenv("GOMAXPROCS", "2")
-	s := startSecured(t, "--embedded-listen=127.0.0.1:0")
+	s := startSecured(t, "--embedded-listen=127.0.0.1:0",
+		"--audit-log="+filepath.Join(t.TempDir(), "audit"))
 	_, _, body, err := get(s.client(false), s.admin())
 	if err != nil {
 		t.Fatal(err)

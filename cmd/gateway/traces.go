@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"kvgateway/internal/audit"
+	"kvgateway/internal/auth"
+	"kvgateway/internal/bound"
+)
+
+// A traceConfig has the settings of what callers leave behind or take away: the audit log, and
+// tickets for browsers.
+type traceConfig struct {
+	PublicURL string `name:"public-url" group:"access" placeholder:"URL"`
+	TicketKey string `group:"access" placeholder:"FILE"`
+	AuditLog  string `group:"access" placeholder:"FILE"`
+}
+
+// checkTraces checks these settings.
+func (c *config) checkTraces(m *mistakeList) {
+	if c.PublicURL != "" {
+		c.checkPublicURL(m)
+	}
+	if c.TicketKey != "" {
+		text, err := readRegular(c.TicketKey)
+		if err == nil {
+			err = auth.NewTicketKeys().Set(text)
+		}
+		if err != nil {
+			m.add("--ticket-key: %s: %v", c.TicketKey, err)
+		}
+	}
+}
+
+// checkPublicURL checks that --public-url is the address of the base path as clients write it.
+func (c *config) checkPublicURL(m *mistakeList) {
+	u, err := url.Parse(c.PublicURL)
+	if err != nil || !isOrigin(u.Scheme+"://"+u.Host) || c.PublicURL != u.Scheme+"://"+u.Host+
+		u.EscapedPath() || strings.HasSuffix(c.PublicURL, "/") {
+		m.add("--public-url: %q must be the address that clients use, without a slash at its "+
+			"end: scheme and host in lower case, the port if it is not the scheme's own, and the "+
+			"path, for example https://kv.example.com", c.PublicURL)
+		return
+	}
+	if !strings.HasSuffix(u.EscapedPath(), c.BasePath) {
+		m.add("--public-url: %s must end with the --base-path %s, below which the gateway serves "+
+			"everything", c.PublicURL, c.BasePath)
+	}
+}
+
+// auditTime bounds the wait for the last lines of the audit log.
+const auditTime = 2 * time.Second
+
+// openAudit opens the audit log, which is opened anew on each SIGHUP until ctx ends. It returns nil
+// if the settings have none.
+func (c *config) openAudit(
+	ctx context.Context, bounds *bound.Set, stdout io.Writer, log zerolog.Logger,
+) (*audit.Log, error) {
+	options := audit.Options{Bounds: bounds, Logger: log}
+	switch c.AuditLog {
+	case "":
+		return nil, nil
+	case "-":
+		return audit.To(stdout, options), nil
+	}
+	lines, err := audit.Open(c.AuditLog, options)
+	if err != nil {
+		return nil, fmt.Errorf("--audit-log: %w", err)
+	}
+	onHangup(ctx, lines.Reopen)
+	return lines, nil
+}
+
+// closeAudit writes the last lines of the audit log, and adds to an error if that fails.
+func closeAudit(lines *audit.Log, end error) error {
+	if lines == nil {
+		return end
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), auditTime)
+	defer cancel()
+	return errors.Join(end, lines.Close(ctx))
+}
+
+// keepTicketKeys puts the keys of --ticket-key in force, now and whenever the file changes, until
+// ctx ends.
+func (c *config) keepTicketKeys(
+	ctx context.Context, keys *auth.TicketKeys, log zerolog.Logger,
+) error {
+	if c.TicketKey == "" {
+		return nil
+	}
+	text, err := readRegular(c.TicketKey)
+	if err == nil {
+		err = keys.Set(text)
+	}
+	if err != nil {
+		return fmt.Errorf("--ticket-key: %w", err)
+	}
+	go watchFile(ctx, c.TicketKey, text, func(text []byte, err error) {
+		if err == nil {
+			err = keys.Set(text)
+		}
+		if err != nil {
+			log.Error().Err(err).Msg("--ticket-key was not taken: the keys before stay in force")
+			return
+		}
+		log.Info().Msg("--ticket-key has changed, and is in force")
+	})
+	return nil
+}
+
+// watchFile calls changed whenever a file has other content than before, or cannot be read any
+// more, until ctx ends. It looks each second and on SIGHUP.
+func watchFile(
+	ctx context.Context, name string, seen []byte, changed func(text []byte, err error),
+) {
+	failed := ""
+	look := func() {
+		text, err := readRegular(name)
+		switch {
+		case err != nil && err.Error() != failed:
+			failed = err.Error()
+			changed(nil, err)
+		case err == nil && (failed != "" || !bytes.Equal(text, seen)):
+			seen, failed = text, ""
+			changed(text, nil)
+		}
+	}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	ticker := time.NewTicker(tlsLookEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			look()
+		case <-ticker.C:
+			look()
+		}
+	}
+}
+
+// onHangup calls do on each SIGHUP, until ctx ends.
+func onHangup(ctx context.Context, do func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(hangups)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangups:
+				do()
+			}
+		}
+	}()
+}
