@@ -56,6 +56,8 @@ type config struct {
 	StreamMaxAge         time.Duration `group:"http" default:"1h" placeholder:"DURATION"`
 	StreamLoops          int           `group:"http" default:"-1" placeholder:"COUNT"`
 	MaxStreams           int           `group:"http" default:"20000" placeholder:"COUNT"`
+	StreamsPerCaller     int           `group:"http" default:"15000" placeholder:"COUNT"`
+	Rate                 int           `group:"http" default:"-1" placeholder:"NUMBER"`
 	MemoryForAnswers     byteSize      `group:"http" default:"96MiB" placeholder:"SIZE"`
 	TransactionRate      int           `group:"http" default:"20" placeholder:"NUMBER"`
 	AdminListen          string        `group:"http" placeholder:"HOST:PORT"`

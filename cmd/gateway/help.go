@@ -48,6 +48,11 @@ var helpTexts = map[string]string{
 	"max-streams": "How many watch streams and long polls may be open at once (default " +
 		"${default}). One address may have three quarters of them. Further ones are refused and " +
 		"told to try again later.",
+	"streams-per-caller": "How many of them each caller may have, or each address of those " +
+		"without a credential (default ${default}), and three quarters at most.",
+	"rate": "How many requests each caller, or each address of those without a credential, may " +
+		"send in a second; 0 means any number. The default is 25000 for each processor, which " +
+		"is three quarters of what the machine could answer.",
 	"memory-for-answers": "How much memory answers and streams may take in all while their " +
 		"clients have not read them (default ${default}). If more is needed, clients that read " +
 		"nothing are cut off, and after that requests are refused.",

@@ -250,6 +250,8 @@ func (c *config) handlerOptions(log zerolog.Logger) handlers.Options {
 		TransactionRate:      c.TransactionRate,
 		StreamLoops:          c.StreamLoops,
 		MaxStreams:           c.MaxStreams,
+		StreamsPerCaller:     c.StreamsPerCaller,
+		Rate:                 c.rate(),
 		MemoryForAnswers:     int64(c.MemoryForAnswers),
 	}
 }

@@ -32,6 +32,17 @@ const (
 	fewestHTTP2Streams, mostHTTP2Streams = 1, 1 << 20
 )
 
+// mostRate is the highest --rate: one request in a microsecond.
+const mostRate = 1_000_000
+
+// rate returns how many requests each caller may send in a second; 0 for any number.
+func (c *config) rate() int {
+	if c.Rate < 0 {
+		return handlers.DefaultRate()
+	}
+	return c.Rate
+}
+
 // checkTransport checks the settings of connections.
 func (c *config) checkTransport(m *mistakeList) {
 	if (c.TLSCert == "") != (c.TLSKey == "") {

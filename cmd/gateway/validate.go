@@ -154,6 +154,12 @@ func (c *config) checkTimes(m *mistakeList) {
 	if c.MaxStreams < 1 {
 		m.add("--max-streams: %d must be at least 1", c.MaxStreams)
 	}
+	if c.StreamsPerCaller < 1 {
+		m.add("--streams-per-caller: %d must be at least 1", c.StreamsPerCaller)
+	}
+	if c.Rate < -1 || c.Rate > mostRate {
+		m.add("--rate: %d must be from 1 to %d, or 0 for any number", c.Rate, mostRate)
+	}
 	if c.DrainDelay < 0 {
 		m.add("--drain-delay: %v must not be negative", c.DrainDelay)
 	}

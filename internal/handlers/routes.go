@@ -112,6 +112,9 @@ func (s *Server) handle(path string, checks *contractChecks, e endpoint) http.Ha
 		var err error
 		if needsCaller(path) {
 			err = s.identify(x)
+			if full := s.countRequest(x); full != nil {
+				err = full
+			}
 		}
 		if err == nil {
 			err = s.before(x, needsTurn)

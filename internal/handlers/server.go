@@ -60,6 +60,12 @@ type Options struct {
 	StreamLoops int
 	// MaxStreams is how many streams and long polls may be open at once. Zero stands for 20,000.
 	MaxStreams int
+	// StreamsPerCaller is how many of them each caller may have, or each address of those without
+	// one, but no more than three quarters. Zero stands for three quarters.
+	StreamsPerCaller int
+	// Rate is how many requests each caller, or each address of those without one, may send in a
+	// second. Zero means no bound.
+	Rate int
 	// MemoryForAnswers is how many bytes may wait for clients. Zero stands for 96 MiB.
 	MemoryForAnswers int64
 	// AnswerRate is how many bytes a second a client must take of an answer. Zero stands for 4 KiB.
@@ -118,6 +124,10 @@ type Server struct {
 	loops *stream.Loops
 	// streamPlaces bounds the streams and long polls that are open.
 	streamPlaces *bound.Bound
+	// callerStreams bounds those of each caller.
+	callerStreams *bound.Bound
+	// rates bound the requests of each caller.
+	rates *callerRates
 	// streamMemory bounds what waiting long polls, and streams that have a goroutine, take; see
 	// newStreamMemory.
 	streamMemory *bound.Bound
@@ -190,6 +200,9 @@ func New(options Options) (*Server, error) {
 		loops:        loops,
 		streamPlaces: streamPlaces,
 		streamMemory: newStreamMemory(options.Bounds, options.MaxStreams),
+		callerStreams: newCallerStreams(
+			options.Bounds, options.MaxStreams, options.StreamsPerCaller),
+		rates:        newCallerRates(options.Bounds, options.Rate),
 		work:         newWork(options.Bounds),
 		largeHeads:   newLargeHeads(options.Bounds),
 		bucketPlaces: newBucketPlaces(options.Bounds),

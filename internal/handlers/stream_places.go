@@ -31,6 +31,25 @@ func newStreamPlaces(set *bound.Set, limit int) *bound.Bound {
 	})
 }
 
+// newCallerStreams returns the bound of the streams and long polls that each caller has open. A
+// caller may have none of its own address, or many, so the share of an address does not bound it.
+func newCallerStreams(set *bound.Set, limit, perCaller int) *bound.Bound {
+	most := limit - limit/4
+	if perCaller <= 0 || perCaller > most {
+		perCaller = most
+	}
+	return set.New(bound.Spec{
+		Name:     "caller-streams",
+		Of:       "watch streams and long polls that are open, by their callers",
+		Unit:     bound.Places,
+		Limit:    int64(limit),
+		PerOwner: int64(perCaller),
+		OwnerIs:  ownerIsCaller,
+		AtLimit:  "others of the caller are refused with 429",
+		Setting:  "--streams-per-caller",
+	})
+}
+
 // These are what a long poll and a stream take while they wait, in bytes. They were measured as the
 // memory of a process with 6,000 of them, less that of one without, divided by their number. Most
 // of it is the stack of a goroutine. Streams that are written by the loops have no goroutine, so
@@ -68,8 +87,9 @@ func newStreamMemory(set *bound.Set, streams int) *bound.Bound {
 
 // A streamPlace is what a stream or a waiting long poll holds.
 type streamPlace struct {
-	// place is its place among the streams and long polls that are open.
-	place bound.Hold
+	// place is its place among the streams and long polls that are open, and ofCaller that among
+	// those of its caller.
+	place, ofCaller bound.Hold
 	// memory is what it takes of the memory of streams.
 	memory bound.Hold
 }
@@ -77,6 +97,7 @@ type streamPlace struct {
 // release gives back the place and the memory.
 func (p *streamPlace) release() {
 	p.place.Release()
+	p.ofCaller.Release()
 	p.memory.Release()
 }
 
@@ -91,10 +112,14 @@ func (s *Server) enterStreams(x *exchange, p *streamPlace, bytes int64) error {
 		return nil
 	}
 	err := s.streamPlaces.TakeFor(x.context(), &p.place, 1)
+	if err == nil {
+		err = s.callerStreams.Take(x.context(), &p.ofCaller, x.callerName(), 1, nil)
+	}
 	if err == nil && bytes > 0 {
-		if err = s.streamMemory.TakeFor(x.context(), &p.memory, bytes); err != nil {
-			p.place.Release()
-		}
+		err = s.streamMemory.TakeFor(x.context(), &p.memory, bytes)
+	}
+	if err != nil {
+		p.release()
 	}
 	if full, ok := errors.AsType[*bound.FullError](err); ok && !full.OfOwner {
 		return problem.New(problem.TooManyStreams)

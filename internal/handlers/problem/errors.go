@@ -210,11 +210,21 @@ func ofTooManyMessages() Error {
 // ofFull returns the problem of a request that would exceed one of the gateway's own bounds. A
 // client that has used up its own share gets 429, and one that finds the gateway full gets 503.
 func ofFull(e *bound.FullError) Error {
-	if e.OfOwner {
+	if e.OfOwner && e.Bound.OwnerIs != "" && e.Bound.Unit == bound.PerSecond {
 		return Error{Code: Overloaded, Members: Members{"bound": e.Bound.Name},
-			Midway: "Other requests and streams from your address use up its share of what " +
+			Detail: fmt.Sprintf("You have sent more than %d requests in a second, and nothing "+
+				"was done. Try again after the time in Retry-After, and look at RateLimit in the "+
+				"answers, which says how many more may come.", e.Bound.PerOwner)}
+	}
+	if e.OfOwner {
+		whose := "from your address"
+		if e.Bound.OwnerIs != "" {
+			whose = "of this caller"
+		}
+		return Error{Code: Overloaded, Members: Members{"bound": e.Bound.Name},
+			Midway: "Other requests and streams " + whose + " use up its share of what " +
 				"`bound` names.",
-			Detail: "Other requests and streams from your address use up its share of what " +
+			Detail: "Other requests and streams " + whose + " use up its share of what " +
 				"`bound` names, and nothing was done. Try again after the time in Retry-After, " +
 				"or have fewer open at once."}
 	}
