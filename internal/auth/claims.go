@@ -16,7 +16,7 @@ func (i *issuer) checkClaims(c claims, now time.Time) error {
 	switch {
 	case c["iss"] != i.name:
 		return uncounted("The token is of another issuer.")
-	case !i.isAudience(c["aud"]):
+	case len(i.accepted(c["aud"])) == 0:
 		return uncounted("The token is not meant for this gateway: its audience (aud) is another.")
 	case c.text("sub") == "" || len(c.text("sub")) > maxSubjectBytes:
 		return uncounted("The token must have a subject (sub) of at most 255 bytes.")
@@ -44,18 +44,18 @@ func (i *issuer) checkClaims(c claims, now time.Time) error {
 	return nil
 }
 
-// isAudience reports whether a claim aud, a text or a list of texts, has one of the audiences.
-func (i *issuer) isAudience(aud any) bool {
-	switch aud := aud.(type) {
-	case string:
-		return slices.Contains(i.audiences, aud)
-	case []any:
-		return slices.ContainsFunc(aud, func(item any) bool {
-			text, ok := item.(string)
-			return ok && slices.Contains(i.audiences, text)
-		})
+// accepted returns those of the audiences that a claim aud, a text or a list of texts, has.
+func (i *issuer) accepted(aud any) (accepted []string) {
+	items, isList := aud.([]any)
+	if !isList {
+		items = []any{aud}
 	}
-	return false
+	for _, audience := range i.audiences {
+		if slices.Contains(items, any(audience)) {
+			accepted = append(accepted, audience)
+		}
+	}
+	return accepted
 }
 
 // text returns a claim that is a text, "" if it is none.

@@ -70,7 +70,7 @@ func (a *attempt) mayTry() error {
 func (a *attempt) identify(ctx context.Context) (*Caller, error) {
 	switch p := a.presented; {
 	case p.Ticket != "":
-		return a.gate.identifyTicket(a.policy, p)
+		return a.identifyTicket(ctx)
 	case len(p.Authorization) == 1:
 		return a.identifyHeader(ctx, p.Authorization[0])
 	case len(p.Authorization) > 1:

@@ -92,9 +92,21 @@ type jwtIdentity struct {
 	Values map[string]string
 	// Expires is when the token ends.
 	Expires time.Time
+	// Signed says how the token was signed, and for whom, so that it is known later whether a token
+	// like it would still be accepted.
+	Signed signedAs
 	// Thumbprint is the SHA-256 of the certificate to which the token is bound (RFC 8705 §3.1),
 	// in base64url; "" if it is bound to none.
 	Thumbprint string
+}
+
+// A signedAs is what the file can stop accepting in tokens of an issuer.
+type signedAs struct {
+	// Algorithm is the one with which a token was signed, and KeyID the id of the key.
+	Algorithm jose.SignatureAlgorithm `json:"a"`
+	KeyID     string                  `json:"k,omitempty"`
+	// Audiences are those of the token that were accepted.
+	Audiences []string `json:"u"`
 }
 
 // verifyJWT checks a JWT as a whole, and returns who has it. It checks what is cheap first. The
@@ -116,7 +128,7 @@ func (p *Policy) verifyJWT(
 	if err != nil {
 		return nil, nil, err
 	}
-	identity, err := p.jwtIdentity(i, u.claims)
+	identity, err := p.jwtIdentity(i, u)
 	return identity, keys, err
 }
 
@@ -162,8 +174,9 @@ func (i *issuer) verify(
 	return keys, nil
 }
 
-// jwtIdentity returns who has a token with these claims, which were checked.
-func (p *Policy) jwtIdentity(i *issuer, c claims) (*jwtIdentity, error) {
+// jwtIdentity returns who has a token, which was checked.
+func (p *Policy) jwtIdentity(i *issuer, u unverifiedJWT) (*jwtIdentity, error) {
+	c := u.claims
 	thumbprint, err := c.thumbprint()
 	if err != nil {
 		return nil, err
@@ -172,6 +185,7 @@ func (p *Policy) jwtIdentity(i *issuer, c claims) (*jwtIdentity, error) {
 	identity := &jwtIdentity{
 		Issuer: i.name, Subject: c.text("sub"), Roles: c.words(i.rolesClaim),
 		Values: make(map[string]string), Expires: end, Thumbprint: thumbprint,
+		Signed: signedAs{u.Algorithm, u.KeyID, i.accepted(c["aud"])},
 	}
 	for _, name := range p.claimNames {
 		if value := c.plain(name); value != "" {

@@ -1,7 +1,7 @@
 package auth
 
 import (
-	"crypto/hmac"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,9 +45,11 @@ type ticket struct {
 	Kind Kind `json:"k"`
 	// Name is the name of the caller.
 	Name string `json:"n,omitempty"`
-	// Credential names the credential; see [ticketKey.credential]. It is empty for callers that
-	// presented none.
+	// Credential names the credential; see [ticketKey.credential]. Of a credential of NATS it is
+	// the [NATSID]. It is empty for callers that presented none, and for those with a JWT.
 	Credential []byte `json:"c,omitempty"`
+	// JWT is who had a JWT; nil for callers of other kinds.
+	JWT *ticketJWT `json:"j,omitempty"`
 	// Watches are what it is good for, as BUCKET:FILTER.
 	Watches []string `json:"w"`
 	// Expires is when it ends, in seconds since 1970.
@@ -81,7 +83,7 @@ func (g *Gate) NewTicket(
 	}
 	key := g.ticketKeys.signing()
 	t := ticket{Kind: caller.Kind, Name: caller.Name, Expires: end.Unix()}
-	if err := g.policy.Load().name(&t, key, caller); err != nil {
+	if err := g.policy.Load().nameCredential(&t, key, caller); err != nil {
 		return "", time.Time{}, err
 	}
 	for _, w := range watched {
@@ -105,19 +107,19 @@ func (g *Gate) NewTicket(
 // newTicketPlease ends the detail of each refusal of a ticket.
 const newTicketPlease = " Get a new one with POST /tickets."
 
-// identifyTicket returns the caller of a ticket, by a policy: the caller of the credential that the
-// ticket names, with its rights as they are now, for what the ticket is good for.
-func (g *Gate) identifyTicket(policy *Policy, presented *Presented) (*Caller, error) {
-	t, key, err := g.openTicket(presented.Ticket)
+// identifyTicket returns the caller of a ticket: the caller of the credential that the ticket
+// names, with the rights that it has by the policy, for what the ticket is good for.
+func (a *attempt) identifyTicket(ctx context.Context) (*Caller, error) {
+	t, key, err := a.gate.openTicket(a.presented.Ticket)
 	if err != nil {
 		return nil, err
 	}
-	named, err := policy.named(t, key)
+	named, err := a.named(ctx, t, key)
 	if err != nil {
 		return nil, err
 	}
 	caller := *named
-	caller.ticket, caller.presented = t, presented.clone()
+	caller.ticket, caller.presented = t, a.presented.clone()
 	end := time.Unix(t.Expires, 0)
 	if caller.Expires.IsZero() || end.Before(caller.Expires) {
 		caller.Expires = end
@@ -127,7 +129,7 @@ func (g *Gate) identifyTicket(policy *Policy, presented *Presented) (*Caller, er
 
 // openTicket checks a ticket, but not the credential that it names.
 func (g *Gate) openTicket(text string) (*ticket, ticketKey, error) {
-	foreign := invalid("The ticket is not one of this gateway, or its key is not in use any " +
+	foreign := uncounted("The ticket is not one of this gateway, or its key is not in use any " +
 		"more." + newTicketPlease)
 	signed, isTicket := strings.CutPrefix(text, ticketPrefix)
 	if !isTicket || len(text) > MaxTicket {
@@ -142,41 +144,9 @@ func (g *Gate) openTicket(text string) (*ticket, ticketKey, error) {
 		return nil, nil, foreign // a later release has signed it
 	}
 	if !time.Now().Before(time.Unix(t.Expires, 0)) {
-		return nil, nil, invalid("The ticket has expired." + newTicketPlease)
+		return nil, nil, uncounted("The ticket has expired." + newTicketPlease)
 	}
 	return &t, key, nil
-}
-
-// name writes into a ticket what names the credential of a caller.
-func (p *Policy) name(t *ticket, key ticketKey, caller *Caller) error {
-	switch {
-	case caller.ticket != nil:
-		return invalid("A ticket cannot be made with a ticket. Send the credential itself.")
-	case caller.Kind == OwnToken:
-		t.Credential = key.credential(OwnToken, caller.credential)
-	case caller.Kind != Anonymous:
-		return &Refusal{Detail: "Callers of this kind cannot have a ticket."}
-	}
-	return nil
-}
-
-// named returns the caller whose credential a ticket names, as the policy knows it.
-func (p *Policy) named(t *ticket, key ticketKey) (*Caller, error) {
-	switch t.Kind {
-	case Anonymous:
-		if p.anonymous != nil {
-			return p.anonymous, nil
-		}
-	case OwnToken:
-		for hash, token := range p.tokens {
-			if token.name == t.Name && !token.hasExpired() &&
-				hmac.Equal(t.Credential, key.credential(t.Kind, hash[:])) {
-				return token.newCaller(p, hash), nil
-			}
-		}
-	}
-	return nil, invalid("The credential that the ticket stands for is not valid any more." +
-		newTicketPlease)
 }
 
 // TicketCovers reports whether the caller may ask for what some filters of a bucket select, as far
