@@ -6,11 +6,12 @@ COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null)
 BUILT   ?= $(shell date -u +%Y-%m-%dT%H:%M:%SZ)
 LDFLAGS  = -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.built=$(BUILT)
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOSEC       = github.com/securego/gosec/v2/cmd/gosec@v2.30.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check quick-test hooks race lint openapi-lint js-test browser streams \
-	streams-all proxies streams-setup clients clients-all schemathesis fuzz \
-	bench bench-quick bench-watch bench-report watchcheck linearizable adversary full clean \
+.PHONY: help build run test check quick-test hooks race lint gosec vulncheck openapi-lint \
+	js-test browser streams streams-all proxies streams-setup clients clients-all schemathesis \
+	fuzz bench bench-quick bench-watch bench-report watchcheck linearizable adversary full clean \
 	cross release cluster deploy-test native native-all
 
 help: ## List the targets
@@ -65,6 +66,17 @@ lint: ## Check formatting, vet, staticcheck, and that every mutation can still b
 	$(MAKE) cross
 	test/checkers/mutations -n
 	$(GO) run $(STATICCHECK) ./...
+
+# What is of low severity or confidence is left out: an ignored error of Close (G104), the little
+# unsafe that there is (G103), and words such as "token" in a text (G101). Every other exception is
+# explained where it is made: "#nosec G304 -- why".
+gosec: ## Look for insecure code in what the gateway is built of
+	$(GO) run $(GOSEC) -quiet -severity medium -confidence medium -exclude-generated \
+		-exclude-dir=internal/natstest -exclude-dir=internal/archtest \
+		-exclude-dir=internal/feed/feedtest ./api/... ./cmd/... ./internal/...
+
+vulncheck: ## Look for known vulnerabilities, where their database can be reached
+	@test/vulncheck
 
 openapi-lint: ## Lint api/openapi.yaml (needs Node.js)
 	cd test/openapi && npm ci --silent --no-audit --no-fund && npm run --silent lint

@@ -12,6 +12,7 @@ func openFilesLimit() int64 {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return 0
 	}
+	// #nosec G115 -- a limit beyond 2^63 is negative here, and counts as none
 	if soft := int64(limit.Cur); soft >= 0 {
 		return soft
 	}

@@ -64,6 +64,7 @@ func watchMemory(ctx context.Context, limit int64, stored func() int64) (isShort
 	if liveHeap() > heapFloor {
 		runtime.GC() // the last collection may have come before half of it was there
 	}
+	// #nosec G115 -- bytes of memory are far below 2^63
 	atStart := int64(liveHeap())
 	var short atomic.Bool
 	collected := make(chan struct{}, 1)
@@ -79,6 +80,7 @@ func watchMemory(ctx context.Context, limit int64, stored func() int64) (isShort
 			case <-ctx.Done():
 				return
 			case <-collected:
+				// #nosec G115 -- bytes of memory are far below 2^63
 				short.Store(int64(liveHeap())-atStart-stored() > limit)
 			}
 		}
@@ -98,6 +100,7 @@ func gcPercent(live uint64) int {
 	case live >= heapFloor/2:
 		return 100
 	}
+	// #nosec G115 -- bytes of memory are far below 2^63
 	return int((heapFloor - live) * 100 / live)
 }
 

@@ -70,6 +70,7 @@ func serve(
 	natsOptions.Bounds = bounds
 	if embedded != nil {
 		natsOptions.MemoryIsShort = watchMemory(ctx, int64(c.SlowWritesAbove), func() int64 {
+			// #nosec G115 -- bytes of memory are far below 2^63
 			return int64(embedded.MemoryBytes())
 		})
 	}

@@ -111,6 +111,7 @@ func (src *source) run(ctx context.Context) {
 		f.hub.stats.Restarts.Add(1)
 		f.hub.options.Logger.WithLevel(level).Str("bucket", f.name.String()).Err(err).
 			Msg("feed lost its source")
+		// #nosec G404 -- it spreads retries, and is no secret
 		if src.pauseForRetry(ctx, backoff/2+rand.N(backoff/2)) {
 			// The server is there again; the other connections may need a moment more.
 			backoff = minBackoff

@@ -135,6 +135,7 @@ func (o *openStream) close() {
 // pace returns how often the stream has a heartbeat, and when it ends.
 func (s *Server) pace(request *watchRequest) stream.Pace {
 	age := s.options.StreamAge
+	// #nosec G404 -- it spreads reconnects, and is no secret
 	return stream.Pace{Heartbeat: request.heartbeat, Age: age + rand.N(age/2)}
 }
 
@@ -227,6 +228,7 @@ func (s *Server) refuseWatch(x *exchange, request *watchRequest, err error) erro
 	x.logger.Warn().Str("id", x.id).Str("problem", string(p.Code)).Err(err).Msg("stream refused")
 	sse.SetHeaders(x.Header(), request.format)
 	encoder := sse.Encoder{Format: request.format}
+	// #nosec G404 -- it spreads reconnects, and is no secret
 	b := sse.AppendRetry(nil, problemRetry+rand.N(problemRetry))
 	b = encoder.AppendEvent(b, nil, "problem", x.problemDocument(p))
 	// A client that is gone needs no answer.

@@ -65,6 +65,7 @@ func unit(digits []byte) rune {
 // appendRune appends a character, or half of a surrogate pair, as three bytes.
 func appendRune(dst []byte, r rune) []byte {
 	if utf16.IsSurrogate(r) {
+		// #nosec G115 -- the lowest bits are what is wanted (RFC 3629 §3)
 		return append(dst, 0xE0|byte(r>>12), 0x80|byte(r>>6)&0x3F, 0x80|byte(r)&0x3F)
 	}
 	return utf8.AppendRune(dst, r)

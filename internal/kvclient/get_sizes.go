@@ -52,6 +52,7 @@ func (s *sizes) of(name string) int64 {
 	if slot>>32 != hash>>32 {
 		return 0
 	}
+	// #nosec G115 -- the lower half of the slot is what is wanted
 	return int64(uint32(slot)) << 10
 }
 
@@ -61,6 +62,7 @@ func (s *sizes) note(name string, size int) {
 	slot := &s.slots[hash%sizeSlots]
 	switch {
 	case size >= LargeValue:
+		// #nosec G115 -- the lower half of the slot is what is wanted
 		slot.Store(hash>>32<<32 | uint64(uint32((size+1023)>>10)))
 	case slot.Load()>>32 == hash>>32:
 		slot.Store(0)

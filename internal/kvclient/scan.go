@@ -57,6 +57,7 @@ func (b *Bucket) scan(ctx context.Context, filters kv.Filters, each int64, begin
 		return 0, nil, err
 	}
 	defer r.close()
+	// #nosec G115 -- messages of a stream are far below 2^63
 	pending := int(r.consumer.pending)
 	room = new(bound.Hold)
 	err = b.client.limits.listed.TakeFor(ctx, room, int64(pending)*each)

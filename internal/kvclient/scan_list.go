@@ -86,9 +86,10 @@ func (b *Bucket) Keys(ctx context.Context, filters kv.Filters) (KeyListing, erro
 		found = append(found, ListedKey{
 			Key:      e.Key,
 			Revision: e.Revision,
-			size:     int32(e.Size),
-			marker:   e.IsMarker(),
-			never:    neverExpires(&e),
+			// #nosec G115 -- a message has at most 64 MB
+			size:   int32(e.Size),
+			marker: e.IsMarker(),
+			never:  neverExpires(&e),
 		})
 		return nil
 	}

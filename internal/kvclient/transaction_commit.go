@@ -181,6 +181,7 @@ func (p *plan) alreadyApplied(ctx context.Context) error {
 // transacted returns what the transaction did whose first write has this position.
 func (p *plan) transacted(id string, first kv.Position) kv.Transacted {
 	t := kv.Transacted{ID: id, Position: first, Revisions: slices.Clone(p.expected)}
+	// #nosec G115 -- a length is not negative
 	t.Revision += kv.Revision(len(p.members) - 1)
 	for i, m := range p.members {
 		t.Revisions[m.step] = first.Revision + kv.Revision(i)
@@ -243,12 +244,14 @@ func (p *plan) sendAdmitted(
 	}
 	err = json.Unmarshal(reply.Data, &ack)
 	if err != nil || ack.Batch != id || ack.Count != len(p.members) ||
+		// #nosec G115 -- a length is not negative
 		rev < kv.Revision(ack.Count) {
 		return kv.Transacted{}, fmt.Errorf("%w: acknowledged as batch %.64q of %d",
 			kv.ErrOutcomeUnknown, ack.Batch, ack.Count)
 	}
 	first := kv.Position{
-		Epoch:    b.epochOfWrite(ctx, rev),
+		Epoch: b.epochOfWrite(ctx, rev),
+		// #nosec G115 -- a length is not negative
 		Revision: rev - kv.Revision(ack.Count) + 1,
 	}
 	return p.transacted(id, first), nil

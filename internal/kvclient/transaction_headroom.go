@@ -52,6 +52,7 @@ func (p *plan) checkHeadroom(ctx context.Context) error {
 // size returns the most that the transaction takes in the store.
 func (p *plan) size() (n uint64) {
 	for _, msg := range p.messages(p.newID(), p.greatest()) {
+		// #nosec G115 -- a length is not negative
 		n += uint64(len(msg.Subject) + headerBytes(msg.Header) + len(msg.Data) + messageOverhead)
 	}
 	return n

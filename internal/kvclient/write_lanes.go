@@ -107,6 +107,7 @@ func (a *attempts) next(ctx context.Context, try int) error {
 	case try == 0:
 		return nil
 	case a.lane != nil:
+		// #nosec G404 -- it spreads retries, and is no secret
 		time.Sleep(rand.N(time.Millisecond << (try - 1)))
 		return nil
 	}

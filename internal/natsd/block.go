@@ -65,6 +65,7 @@ func scanBlock(ctx context.Context, path, stream string, index uint32) (blockSca
 	if ctx.Err() != nil {
 		return blockScan{}, context.Cause(ctx)
 	}
+	// #nosec G304 -- the file is one of the data directory
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return blockScan{}, err
@@ -130,6 +131,7 @@ func plausible(content []byte) bool {
 		return false
 	}
 	sequence := binary.LittleEndian.Uint64(content[4:]) &^ sequenceFlags
+	// #nosec G115 -- a time beyond 2^63 is that of a damaged file, as any other
 	moment := int64(binary.LittleEndian.Uint64(content[12:]))
 	return sequence < plausibleLast && moment > earliestTime && moment < latestTime
 }
@@ -197,6 +199,7 @@ type storedState struct {
 
 // readState reads the state file of a stream. It returns false if the file is missing or damaged.
 func readState(streamDir, stream string) (state storedState, ok bool) {
+	// #nosec G304 -- the file is one of the data directory
 	content, err := os.ReadFile(filepath.Join(streamDir, messagesDir, stateName))
 	if err != nil || len(content) < 2+messageChecksum {
 		return state, false

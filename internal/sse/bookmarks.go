@@ -32,6 +32,7 @@ const minRetry, maxRetry = time.Second, 5 * time.Second
 // them all.
 func (f *Follower) Begin(b []byte) []byte {
 	if f.options.Format != Lines {
+		// #nosec G404 -- it spreads reconnects, and is no secret
 		b = AppendRetry(b, minRetry+rand.N(maxRetry-minRetry))
 	}
 	for i := range f.subscriptions {

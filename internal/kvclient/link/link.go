@@ -211,6 +211,7 @@ func (l *Link) redial(backoff time.Duration) {
 	select {
 	case <-l.done:
 		return
+	// #nosec G404 -- it spreads reconnects, and is no secret
 	case <-time.After(backoff + rand.N(reconnectJitter)):
 	}
 	// The settings have worked before; what fails now is a file that they name.

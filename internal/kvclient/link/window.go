@@ -56,6 +56,7 @@ func (w *windows) context() context.Context {
 		return current
 	}
 	next := &window{opened: time.Now()}
+	// #nosec G118 -- its time ends it, and lost calls what is kept here
 	next.Context, next.cancel = context.WithTimeout(w.life, w.timeout+w.length())
 	w.current.Store(next)
 	return next

@@ -116,6 +116,7 @@ func (l *Loops) Unsent() int64 { return l.unsent.Load() }
 // New returns a stream of a client, the owner, that is not started yet, and assigns it to a loop.
 // Wakes before Start do nothing; Start wakes the stream itself.
 func (l *Loops) New(owner string) *LoopStream {
+	// #nosec G115 -- there are few loops
 	one := l.loops[l.made.Add(1)%uint32(len(l.loops))]
 	return &LoopStream{loop: one, owner: owner, heapIndex: notInHeap}
 }

@@ -79,12 +79,15 @@ func (w *watcher) watch(s *LoopStream) error {
 	failed := raw.Control(func(fd uintptr) {
 		s.fd = int(fd)
 		w.mu.Lock()
+		// #nosec G115 -- the system has these in 32 bits (epoll_ctl(2))
 		w.streams[int32(fd)] = s
 		w.mu.Unlock()
 		event := syscall.EpollEvent{
 			Events: watchedEvents,
-			Fd:     int32(fd),
-			Pad:    int32(s.watchNumber), // comes back with each event
+			// #nosec G115 -- the system has these in 32 bits (epoll_ctl(2))
+			Fd: int32(fd),
+			// #nosec G115 -- the system has these in 32 bits (epoll_ctl(2))
+			Pad: int32(s.watchNumber), // comes back with each event
 		}
 		err = syscall.EpollCtl(w.fd, syscall.EPOLL_CTL_ADD, int(fd), &event)
 	})
@@ -98,6 +101,7 @@ func (w *watcher) watch(s *LoopStream) error {
 // the epoll instance.
 func (w *watcher) forget(s *LoopStream) {
 	w.mu.Lock()
+	// #nosec G115 -- the system has these in 32 bits (epoll_ctl(2))
 	delete(w.streams, int32(s.fd))
 	w.mu.Unlock()
 }
@@ -125,6 +129,7 @@ func (w *watcher) handle(e *syscall.EpollEvent) {
 	w.mu.Lock()
 	s := w.streams[e.Fd]
 	w.mu.Unlock()
+	// #nosec G115 -- the system has these in 32 bits (epoll_ctl(2))
 	if s == nil || s.watchNumber != uint32(e.Pad) {
 		return
 	}
