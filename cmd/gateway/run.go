@@ -242,6 +242,7 @@ func (c *config) handlerOptions(log zerolog.Logger) handlers.Options {
 		Logger:               log,
 		Build:                buildInfo(),
 		BasePath:             c.BasePath,
+		PublicURL:            c.PublicURL,
 		CheckHost:            c.checkHost(),
 		AllowedHosts:         c.AllowedHost,
 		AllowOrigins:         c.AllowOrigin,

@@ -3,7 +3,9 @@ package auth
 import (
 	"context"
 	"crypto/x509"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -136,6 +138,11 @@ func (g *Gate) Identify(ctx context.Context, presented *Presented) (*Caller, err
 func (g *Gate) identifyAgain(presented *Presented) (*Caller, error) {
 	a := attempt{gate: g, policy: g.policy.Load(), presented: presented}
 	return a.identify(context.Background())
+}
+
+// Issuers returns the names of the issuers whose JWTs are accepted, in order.
+func (g *Gate) Issuers() []string {
+	return slices.Sorted(maps.Keys(g.policy.Load().issuers))
 }
 
 // NATS returns the settings in force for credentials that are passed through to NATS.

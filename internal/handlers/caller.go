@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"errors"
-	"net/http"
 	"strings"
 
 	"kvgateway/internal/auth"
@@ -68,8 +67,8 @@ func (s *Server) identify(x *exchange) (err error) {
 	return nil
 }
 
-// refusalProblem returns the problem of a request whose caller is not known (RFC 9110 §11.6.1, RFC
-// 6750 §3).
+// refusalProblem returns the problem of a request whose caller is not known. [Server.challenge]
+// adds the header.
 func refusalProblem(err error) (problem.Error, bool) {
 	refusal, ok := errors.AsType[*auth.Refusal](err)
 	if !ok {
@@ -81,10 +80,5 @@ func refusalProblem(err error) (problem.Error, bool) {
 	case refusal.Unavailable:
 		return problem.New(problem.IssuerUnavailable), true
 	}
-	challenge := `Bearer realm="kvgateway"`
-	if refusal.Invalid {
-		challenge += `, error="invalid_token"`
-	}
-	return problem.Error{Code: problem.Unauthenticated, Detail: refusal.Detail,
-		Header: http.Header{"Www-Authenticate": {challenge}}}, true
+	return problem.Error{Code: problem.Unauthenticated, Detail: refusal.Detail}, true
 }

@@ -62,6 +62,7 @@ func (s *Server) routes() []route {
 		{"GET", "/openapi.yaml", s.getOpenAPIYAML},
 		{"GET", "/openapi.json", s.getOpenAPIJSON},
 		{"GET", "/problems/{code}", s.getProblem},
+		{"GET", metadataPath, s.getResourceMetadata},
 	}
 }
 
@@ -123,6 +124,7 @@ func (s *Server) handle(path string, checks *contractChecks, e endpoint) http.Ha
 			err = e(x)
 		}
 		if err != nil {
+			s.challenge(x, err)
 			x.fail(err)
 		}
 		if r.ProtoMajor > 1 && x.bytes > 0 {
@@ -156,6 +158,8 @@ func (s *Server) routeByEscapedPath(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path, below := strings.CutPrefix(r.URL.EscapedPath(), s.options.BasePath)
 		switch {
+		case s.isMetadata(r.URL.EscapedPath()):
+			path = metadataPath
 		case below && path == "":
 			path = "/"
 		case !below || path[0] != '/':

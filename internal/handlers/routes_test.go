@@ -41,6 +41,9 @@ func TestEveryOperationAnswers(t *testing.T) {
 	put(t, g.shop(t), "a", "v")
 	for _, operation := range operations(t) {
 		method, path, _ := strings.Cut(operation, " ")
+		if path == metadata {
+			continue // It is not there without an issuer of JWTs.
+		}
 		target := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "not-found").
 			Replace(path)
 		if strings.HasSuffix(path, "/watch") {

@@ -36,6 +36,8 @@ type Options struct {
 	// BasePath is the prefix below which everything is mounted: "" or "/prefix", without a trailing
 	// slash.
 	BasePath string
+	// PublicURL is the address that clients use, without a slash at its end; "" if it is not known.
+	PublicURL string
 	// CheckHost makes the gateway answer only to loopback names and AllowedHosts, as a protection
 	// from DNS rebinding.
 	CheckHost bool
