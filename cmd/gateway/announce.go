@@ -50,9 +50,13 @@ func announce(c *config, a addresses, stdout, stderr io.Writer, log zerolog.Logg
 
 // warnOfOpenings logs what the settings leave open.
 func (c *config) warnOfOpenings(log zerolog.Logger) {
-	if c.AllowAnonymous && !c.loopbackOnly() {
-		log.Warn().Msg("anyone who can reach this address can read and write: " +
-			"there is no authentication yet")
+	if c.AuthFile != "" && (c.EmbeddedListen != "" || c.EmbeddedWSListen != "") {
+		log.Warn().Msg("the auth file says nothing of native clients: anyone who can reach " +
+			"--embedded-listen or --embedded-ws-listen can read and write everything")
+	}
+	if c.AllowAnonymous && c.AuthFile == "" && !c.loopbackOnly() {
+		log.Warn().Msg("anyone who can reach this address can read and write, since there is no " +
+			"--auth-file")
 		if !c.checkHost() {
 			log.Warn().Msg("any web page that is open in a browser which can reach this address " +
 				"can read and write, through a host name of its own: give the gateway's own " +

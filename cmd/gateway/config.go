@@ -30,6 +30,10 @@ type command struct {
 	Healthcheck struct {
 		URL string `placeholder:"URL" help:"${url_help}"`
 	} `cmd:"" help:"Ask a running gateway whether it is ready: exit status 0 or 1."`
+	Auth  authCommand `cmd:"" help:"Work with an auth file, which says who may do what."`
+	Token struct {
+		New tokenNew `cmd:"" help:"Make a token, and the entry of the auth file for it."`
+	} `cmd:"" help:"Make tokens for callers."`
 	Version struct{} `cmd:"" help:"${version_help}"`
 	Help    struct {
 		Command []string `arg:"" optional:"" help:"A command."`
@@ -38,7 +42,18 @@ type command struct {
 
 // commandHelp has the help texts of the commands that are too long for a tag.
 var commandHelp = kong.Vars{
-	"url_help":     "Ask this address instead of /readyz at --listen and --base-path.",
+	"url_help": "Ask this address instead of /readyz at --listen and --base-path.",
+	"explain_help": "Say which rule of an auth file allows a request, or what is missing: exit " +
+		"status 0 or 1. Nothing is sent anywhere.",
+	"explain_token_help": "Token of the caller. Other users of the machine can see command " +
+		"lines: use --token-file instead.",
+	"explain_file_help": "File with the token or JWT of the caller; - is the standard input.",
+	"explain_jwt_help":  "JWT of the caller.",
+	"token_name_help":   "Name of the caller, for logs.",
+	"token_role_help":   "Role of the auth file that the caller has. Can be given several times.",
+	"token_expires_help": "When the token ends: a number of days such as 90d, a duration such as " +
+		"12h, or a day such as 2030-01-31, at whose beginning in UTC it ends. Never, if it is " +
+		"left out.",
 	"version_help": "Print the versions of the gateway, Go and the built-in nats-server.",
 }
 
@@ -47,6 +62,7 @@ type config struct {
 	Listen     string   `group:"http" default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	ListenMode fileMode `group:"http" default:"0660" placeholder:"MODE"`
 
+	AuthFile             string        `group:"http" placeholder:"FILE"`
 	AllowAnonymous       bool          `group:"http"`
 	AllowedHost          []string      `group:"http" placeholder:"HOST"`
 	AllowOrigin          []string      `group:"http" placeholder:"ORIGIN"`

@@ -84,7 +84,7 @@ func TestMistakenSettingsAreRefused(t *testing.T) {
 		{[]string{"--listen=127.0.0.1:http"}, `port "http" must be a number`},
 		{[]string{"--listen=127.0.0.1:65536"}, "from 0 to 65535"},
 		{[]string{"--listen=:8080"}, "add --allow-anonymous"},
-		{[]string{"--listen=0.0.0.0:8080"}, "use 127.0.0.1:8080, or add --allow-anonymous"},
+		{[]string{"--listen=0.0.0.0:8080"}, "use 127.0.0.1:8080, or say in an --auth-file"},
 		{[]string{"--listen=192.0.2.1:8080"}, "--allow-anonymous"},
 		{[]string{"--listen=example.com:8080"}, "--allow-anonymous"},
 		{[]string{"--listen=[::]:8080"}, "--allow-anonymous"},

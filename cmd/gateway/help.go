@@ -25,12 +25,14 @@ var helpTexts = map[string]string{
 	"version": "Print the versions, as the command version does.",
 
 	"listen": "Address of the HTTP API (default ${default}). Port 0 takes a free port. An " +
-		"address that other machines can reach needs --allow-anonymous. unix:/run/kvgw.sock is a " +
+		"address that other machines can reach needs --auth-file. unix:/run/kvgw.sock is a " +
 		"Unix socket.",
 	"listen-mode": "Mode of the file of a Unix socket (default ${default}), which says who may " +
 		"connect: its user and its group, by default.",
-	"allow-anonymous": "Let anyone who can reach the addresses read and write. There is no " +
-		"authentication yet.",
+	"auth-file": "YAML file that says who may call and what they may do. It is read again when " +
+		"it changes. gateway auth check finds mistakes in it.",
+	"allow-anonymous": "Let anyone who can reach the addresses read and write, without an " +
+		"--auth-file. Beside one, this is about --embedded-listen and --embedded-ws-listen only.",
 	"allowed-host": "Answer requests for this host name too, given without a port. Can be given " +
 		"several times. If the gateway listens on loopback, or if a name is given, requests for " +
 		"host names other than these and localhost are refused.",

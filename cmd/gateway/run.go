@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
 	"kvgateway/internal/bound"
@@ -34,6 +34,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return printVersion(stdout)
 	case name == "healthcheck":
 		return healthcheck(ctx, cmd, stdout)
+	case name == "token new":
+		return cmd.Token.New.print(stdout, time.Now())
+	case strings.HasPrefix(name, "auth check"):
+		return cmd.Auth.Check.print(stdout)
+	case strings.HasPrefix(name, "auth explain"):
+		return cmd.Auth.Explain.print(os.Stdin, stdout)
 	}
 	log, buffer := newLogger(&cmd.config, stderr)
 	defer buffer.direct()
@@ -50,7 +56,13 @@ func serve(
 ) (end error) {
 	lastResort := time.NewTimer(0) // ends the process if the shutdown takes too long
 	defer func() { lastResort.Stop() }()
-	bounds := bound.NewSet()
+	bounds, registry := bound.NewSet(), newRegistry()
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop() // a shutdown can take long enough for a right or a certificate to end
+	gate, err := c.startAuth(running, registry, log)
+	if err != nil {
+		return err
+	}
 	descriptors := c.budgetDescriptors(bounds, log)
 	lines, err := c.openAudit(ctx, bounds, stdout, log)
 	if err != nil {
@@ -86,13 +98,13 @@ func serve(
 	defer feeds.Close()
 
 	var draining atomic.Bool
-	registry := newRegistry()
 	options := c.handlerOptions(log)
 	if options.Proxies, err = c.proxies(); err != nil {
 		return err
 	}
 	options.Client, options.Feeds, options.Bounds = client, feeds, bounds
 	options.Audit = lines
+	options.Gate = gate
 	options.Metrics, options.Draining = registry, draining.Load
 	if embedded != nil {
 		options.Failing, options.TooManyBuckets = embedded.WriteError, embedded.TooManyStreams
@@ -111,15 +123,14 @@ func serve(
 		return err
 	}
 	if secured != nil {
-		watching, stop := context.WithCancel(context.WithoutCancel(ctx))
-		defer stop() // a shutdown can take long enough for a certificate to expire
-		go secured.watch(watching)
+		go secured.watch(running)
 	}
 	api, err := listen(ctx, c.apiListener(bounds, descriptors.plan, secured), handler, log)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	admin, err := startAdmin(ctx, c, bounds, registry, secured, log, failed)
+	metrics := adminHandler(registry, bounds, gate, c.AdminListen)
+	admin, err := startAdmin(ctx, c, metrics, bounds, secured, log, failed)
 	if err != nil {
 		api.net.Close()
 		return err
@@ -281,14 +292,12 @@ func closeClient(client *kvclient.Client) {
 // startAdmin serves metrics and profiles on an address of their own. It returns nil if none is
 // given.
 func startAdmin(
-	ctx context.Context, c *config, bounds *bound.Set, registry *prometheus.Registry,
+	ctx context.Context, c *config, handler http.Handler, bounds *bound.Set,
 	secured *tlsSource, log zerolog.Logger, failed chan<- error,
 ) (*listener, error) {
 	if c.AdminListen == "" {
 		return nil, nil
 	}
-	host, _, _ := net.SplitHostPort(c.AdminListen)
-	handler := adminHandler(registry, bounds, isLoopback(host))
 	admin, err := listen(ctx, c.adminListener(bounds, secured), handler, log)
 	if err != nil {
 		return nil, fmt.Errorf("--admin-listen: %w", err)

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/zerolog"
 
+	"kvgateway/internal/auth"
 	"kvgateway/internal/bound"
 	"kvgateway/internal/handlers"
 )
@@ -167,10 +168,13 @@ func newRegistry() *prometheus.Registry {
 }
 
 // adminHandler returns the handler of metrics, profiles and the bounds in force. It leaves out
-// pprof's page of the command line, which would show passwords that were given as flags. If it
-// listens on loopback, the Host header must be a loopback name too; otherwise a page of any site
-// could read all this through a host name of its own that leads to loopback.
-func adminHandler(registry *prometheus.Registry, bounds *bound.Set, loopback bool) http.Handler {
+// pprof's page of the command line, which would show passwords that were given as flags. If its
+// address is on loopback, the Host header must be a loopback name too; otherwise a page of any site
+// could read all this through a host name of its own that leads to loopback. If other machines can
+// reach it and there is a gate, see [adminOnly].
+func adminHandler(
+	registry *prometheus.Registry, bounds *bound.Set, gate *auth.Gate, address string,
+) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /bounds", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/markdown; charset=utf-8")
@@ -183,8 +187,12 @@ func adminHandler(registry *prometheus.Registry, bounds *bound.Set, loopback boo
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	if !loopback { // or a Unix socket
+	_, isUnix := socketPath(address) // whose mode says who may connect
+	switch {
+	case isUnix, isOpen(address) && gate == nil:
 		return mux
+	case isOpen(address):
+		return adminOnly(gate, mux)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if host := hostOnly(r.Host); !isLoopback(host) {

@@ -11,26 +11,27 @@ import (
 )
 
 func TestAdminHandlerServesItsPages(t *testing.T) {
+	const loop = "127.0.0.1:9090"
 	for _, tc := range []struct {
 		target, host string
-		loopback     bool
+		address      string
 		status       int
 		want         string
 	}{
-		{"/metrics", "127.0.0.1:9090", true, 200, "go_goroutines"},
-		{"/metrics", "[::1]:9090", true, 200, "process_open_fds"},
-		{"/debug/pprof/", "localhost", true, 200, "goroutine"},
-		{"/debug/pprof/goroutine?debug=1", "localhost:9090", true, 200, "goroutine profile"},
-		{"/bounds", "localhost:9090", true, 200, "| bound | what is bounded"},
-		{"/debug/pprof/cmdline", "localhost", true, 404, ""},
-		{"/metrics", "rebound.example.com:9090", true, 421, "unknown host"},
-		{"/metrics", "metrics.example.com", false, 200, "go_goroutines"},
-		{"/", "localhost", true, 404, ""},
+		{"/metrics", "127.0.0.1:9090", loop, 200, "go_goroutines"},
+		{"/metrics", "[::1]:9090", loop, 200, "process_open_fds"},
+		{"/debug/pprof/", "localhost", loop, 200, "goroutine"},
+		{"/debug/pprof/goroutine?debug=1", "localhost:9090", loop, 200, "goroutine profile"},
+		{"/bounds", "localhost:9090", loop, 200, "| bound | what is bounded"},
+		{"/debug/pprof/cmdline", "localhost", loop, 404, ""},
+		{"/metrics", "rebound.example.com:9090", loop, 421, "unknown host"},
+		{"/metrics", "metrics.example.com", ":9090", 200, "go_goroutines"},
+		{"/", "localhost", loop, 404, ""},
 	} {
 		r := httptest.NewRequest(http.MethodGet, tc.target, nil)
 		r.Host = tc.host
 		w := httptest.NewRecorder()
-		adminHandler(newRegistry(), bound.NewSet(), tc.loopback).ServeHTTP(w, r)
+		adminHandler(newRegistry(), bound.NewSet(), nil, tc.address).ServeHTTP(w, r)
 		if w.Code != tc.status || !strings.Contains(w.Body.String(), tc.want) {
 			t.Errorf("%s at %s: %d %.80q, want %d with %q",
 				tc.target, tc.host, w.Code, w.Body, tc.status, tc.want)

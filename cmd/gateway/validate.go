@@ -38,6 +38,7 @@ func (m *mistakeList) add(format string, args ...any) {
 
 // checkHTTP checks the settings of the API, except for times and amounts.
 func (c *config) checkHTTP(m *mistakeList) {
+	c.checkAuth(m)
 	c.checkAddress(m, "listen", c.Listen)
 	if c.AdminListen != "" {
 		c.checkAddress(m, "admin-listen", c.AdminListen)
@@ -86,7 +87,9 @@ func isOrigin(s string) bool {
 	return originForm.MatchString(s)
 }
 
-// checkAddress refuses an address that other machines can reach, unless --allow-anonymous is given.
+// checkAddress refuses an address that other machines can reach, unless an auth file says who may
+// call there, or --allow-anonymous is given. The auth file says nothing of native clients of the
+// embedded NATS.
 func (c *config) checkAddress(m *mistakeList, flag, address string) {
 	if path, isUnix := socketPath(address); isUnix && !strings.HasPrefix(flag, "embedded-") {
 		checkSocket(m, flag, path)
@@ -100,11 +103,24 @@ func (c *config) checkAddress(m *mistakeList, flag, address string) {
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		m.add("--%s: port %q must be a number from 0 to 65535", flag, port)
 	}
-	if !isLoopback(host) && !c.AllowAnonymous {
-		m.add("--%s: %s can be reached from other machines, and there is no authentication yet: "+
-			"use 127.0.0.1:%s, or add --allow-anonymous if anyone may read and write",
+	isNative := strings.HasPrefix(flag, "embedded-")
+	switch {
+	case isLoopback(host) || c.AllowAnonymous || c.AuthFile != "" && !isNative:
+	case isNative:
+		m.add("--%s: %s can be reached from other machines, and native clients need no "+
+			"credential there: use 127.0.0.1:%s, or add --allow-anonymous if anyone may read "+
+			"and write", flag, address, port)
+	default:
+		m.add("--%s: %s can be reached from other machines: use 127.0.0.1:%s, or say in an "+
+			"--auth-file who may do what, or add --allow-anonymous if anyone may read and write",
 			flag, address, port)
 	}
+}
+
+// isOpen reports whether other machines can reach a TCP address; "" is none.
+func isOpen(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	return err == nil && !isLoopback(host)
 }
 
 // isLoopback reports whether only this machine can reach a host. It returns false for every name

@@ -29,7 +29,7 @@ func isHelper(path string) bool {
 // may import none, and none may import it.
 var ours = map[string][]string{
 	"cmd/gateway": {"internal/audit", "internal/auth", "internal/bound", "internal/feed",
-		"internal/handlers", "internal/kvclient", "internal/natsd"},
+		"internal/handlers", "internal/kv", "internal/kvclient", "internal/natsd"},
 	"internal/handlers": {"api", "internal/audit", "internal/auth", "internal/bound",
 		"internal/feed", "internal/handlers/problem", "internal/jsonpatch", "internal/kv",
 		"internal/kvclient", "internal/sse", "internal/sse/stream"},

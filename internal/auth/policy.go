@@ -1,6 +1,9 @@
 package auth
 
 import (
+	"slices"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -31,4 +34,38 @@ type ownToken struct {
 
 	// caller is the caller with the token; nil before the token was presented once.
 	caller atomic.Pointer[Caller]
+}
+
+// KeyFiles returns the names of the files from which the keys of issuers were read.
+func (p *Policy) KeyFiles() (names []string) {
+	for _, i := range p.issuers {
+		if i.keys.file != "" {
+			names = append(names, i.keys.file)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// String says how much the policy has.
+func (p *Policy) String() string {
+	parts := []string{
+		count(len(p.roles), "role"), count(len(p.tokens), "token"),
+		count(len(p.issuers), "issuer"), count(len(p.certificates), "certificate"),
+	}
+	if p.anonymous != nil {
+		parts = append(parts, "rights for anonymous callers")
+	}
+	if p.nats.Enabled {
+		parts = append(parts, "credentials of NATS are passed through")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// count returns a number with what it counts.
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return strconv.Itoa(n) + " " + what
 }

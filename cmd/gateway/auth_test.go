@@ -1,0 +1,411 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"kvgateway/api"
+	"kvgateway/internal/auth"
+	"kvgateway/internal/bound"
+)
+
+// runCommand runs a command and returns what it prints.
+func runCommand(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out, log bytes.Buffer
+	err := run(t.Context(), args, &out, &log)
+	return out.String(), err
+}
+
+// newFile writes a file and returns its name.
+func newFile(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "auth.yaml")
+	writeFile(t, name, text)
+	return name
+}
+
+// writeFile writes a file.
+func writeFile(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTokenNewPrintsATokenAndItsEntry(t *testing.T) {
+	t.Parallel()
+	out, err := runCommand(t, "token", "new", "--name=ci", "--role=clerk", "--role=team/lead",
+		"--expires=90d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := regexp.MustCompile(`^kvgw_\w{49}\n`).FindString(out)
+	entry := regexp.MustCompile(`(?m)^  - \{ name: ci, .* \}$`).FindString(out)
+	if token == "" || entry == "" || strings.Count(out, auth.TokenPrefix) != 1 {
+		t.Fatalf("it printed\n%s", out)
+	}
+	const roles = "roles:\n  clerk: [{ bucket: a, can: [get] }]\n" +
+		"  team/lead: [{ bucket: b, can: [get] }]\ntokens:\n"
+	policy, err := auth.Parse([]byte(roles + entry))
+	if err != nil {
+		t.Fatal(err)
+	}
+	caller, _, err := policy.IdentifyOffline(strings.TrimSpace(token))
+	if err != nil || caller.Name != "ci" || len(caller.Rights.Rules()) != 2 {
+		t.Fatalf("the token is of %v: %v", caller, err)
+	}
+	if left := time.Until(caller.Expires); left < 89*24*time.Hour || left > 90*24*time.Hour {
+		t.Errorf("it ends in %v", left)
+	}
+	again, err := runCommand(t, "token", "new", "--name=ci", "--role=clerk")
+	if err != nil || strings.Contains(again, strings.TrimSpace(token)) {
+		t.Errorf("two tokens are the same, or %v", err)
+	}
+}
+
+func TestTokenNewRefusesWhatTheFileWould(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"--name=ci"}, {"--role=r"}, {"--name=a b", "--role=r"}, {"--name=ci", "--role=r]"},
+		{"--name=ci", "--role=r", "--expires=never"}, {"--name=ci", "--role=r", "--expires=0d"},
+		{"--name=ci", "--role=r", "--expires=-1h"},
+		{"--name=ci", "--role=r", "--expires=2001-01-01"},
+	} {
+		out, err := runCommand(t, append([]string{"token", "new"}, args...)...)
+		var usage *usageError
+		if !errors.As(err, &usage) || strings.Contains(out, auth.TokenPrefix) {
+			t.Errorf("%q: %v, and it printed %q", args, err, out)
+		}
+	}
+}
+
+func TestAuthCheckNamesEveryMistake(t *testing.T) {
+	t.Parallel()
+	good := newFile(t, "nats: { enabled: true }")
+	if out, err := runCommand(t, "auth", "check", good); err != nil ||
+		!strings.Contains(out, ": ok") {
+		t.Errorf("a good file: %v, %q", err, out)
+	}
+	bad := newFile(t, "roles: { r: [] }\nanonymous: [x]\n")
+	_, err := runCommand(t, "auth", "check", bad)
+	if err == nil || exitCode(err) != 1 {
+		t.Fatalf("a bad file: %v", err)
+	}
+	for _, want := range []string{bad + ":1:13: ", bad + ":2:13: "} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q lacks %q", err, want)
+		}
+	}
+	if _, err := runCommand(t, "auth", "check", bad+"x"); err == nil {
+		t.Error("a file that is not there is good")
+	}
+}
+
+// explained is the auth file of the tests of auth explain.
+const explained = `roles:
+  clerk:
+    - { bucket: shop, keys: ["orders.>"], can: [read, put] }
+    - { bucket: "log-*", can: [put] }
+  boss:
+    - { bucket: "*", can: [admin] }
+anonymous: [clerk]
+tokens:
+  - { name: root, sha256: "%s", roles: [boss] }
+  - { name: old, sha256: "%s", roles: [boss], expires: 2001-01-01 }
+`
+
+func TestAuthExplainNamesTheRuleOrWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	root, old := auth.NewToken(), auth.NewToken()
+	file := newFile(t, fmt.Sprintf(explained, auth.HashToken(root), auth.HashToken(old)))
+	tokenFile := filepath.Join(t.TempDir(), "token")
+	writeFile(t, tokenFile, root+"\n")
+	wrong := root[:len(root)-1] + "-"
+	for _, c := range []struct {
+		who, request string
+		allowed      bool
+		says         string
+	}{
+		{"--anonymous", "GET /buckets/shop/keys/orders.1", true, "line 3, role clerk"},
+		{"--anonymous", "GET /buckets/shop/keys/~?key=orders.1", true, "line 3, role clerk"},
+		{"--anonymous", "GET /buckets/shop/keys/orders%2E1", true, "get orders.1"},
+		{"--anonymous", "GET /buckets/shop/keys/stock", false, "get stock"},
+		{"--anonymous", "get /buckets/shop/keys/orders", false, "get orders"},
+		{"--anonymous", "DELETE /buckets/shop/keys/orders.1", false, "delete orders.1"},
+		{"--anonymous", "PATCH /buckets/shop/keys/orders.1", true, "get, put"},
+		{"--anonymous", "PUT /buckets/log-1/keys/a", true, "line 4, role clerk"},
+		{"--anonymous", "PUT /buckets/log/keys/a", false, "put a"},
+		{"--anonymous", "GET /buckets/shop/keys", true, "select: orders.>"},
+		{"--anonymous", "GET /buckets/shop/keys?filter=*.1", true, "select: orders.1"},
+		{"--anonymous", "GET /buckets/shop/keys?filter=a.>", false, "list a.>"},
+		{"--anonymous", "DELETE /buckets/shop/keys?filter=orders.1", false, "list, delete"},
+		{"--anonymous", "GET /buckets/other/history/a", false, "get a"},
+		{"--anonymous", "GET /watch?watch=shop:orders.1", true, "watch orders.1"},
+		{"--anonymous", "GET /watch?watch=shop&watch=other", false, "watch >"},
+		{"--anonymous", "PUT /buckets/shop", false, "admin the bucket shop"},
+		{"--anonymous", "GET /buckets/shop", true, "see the bucket shop"},
+		{"--anonymous", "GET /buckets/other", false, "see the bucket other"},
+		{"--anonymous", "GET /buckets", true, "see a bucket"},
+		{"--anonymous", "POST /buckets/shop/entries", true, "Each key in the body"},
+		{"--anonymous", "GET /livez", true, "no credential"},
+		{"--token=" + root, "PUT /buckets/shop", true, "line 6, role boss"},
+		{"--token-file=" + tokenFile, "DELETE /buckets/shop/keys/a", true, "token root"},
+		{"--token=" + old, "GET /buckets/shop/keys/a", false, "401"},
+		{"--token=" + wrong, "GET /buckets/shop/keys/a", false, "checksum"},
+		{"--jwt=eyJhbGciOiJub25lIn0.e30.", "GET /buckets/shop/keys/a", false, "401"},
+	} {
+		method, path, _ := strings.Cut(c.request, " ")
+		out, err := runCommand(t, "auth", "explain", file, c.who, method, path)
+		if (err == nil) != c.allowed || err != nil && !errors.Is(err, errRefused) ||
+			!strings.Contains(out, c.says) {
+			t.Errorf("%.12s %s: %v, not %s\n%s", c.who, c.request, err, c.says, out)
+		}
+		for _, secret := range []string{root, old, wrong} {
+			if strings.Contains(out+fmt.Sprint(err), secret) {
+				t.Errorf("%s shows the credential:\n%s", c.request, out)
+			}
+		}
+	}
+	for _, args := range [][]string{
+		{"GET", "/buckets/shop/keys/a"}, {"--anonymous", "GET", "buckets"},
+		{"--anonymous", "--token=x", "GET", "/buckets"}, {"--anonymous", "GET", "/buckets/a/b/c"},
+		{"--anonymous", "GET", "/buckets/shop/keys/a..b"}, {"--anonymous", "PUT", "/buckets"},
+	} {
+		_, err := runCommand(t, append([]string{"auth", "explain", file}, args...)...)
+		if exitCode(err) != 2 {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}
+
+// An operation that is added to the contract must be explained, too.
+func TestAuthExplainKnowsEveryOperation(t *testing.T) {
+	t.Parallel()
+	contract, err := api.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "x")
+	for path, item := range contract.Paths.Map() {
+		for method := range item.Operations() {
+			target := fill.Replace(path)
+			if path == "/watch" {
+				target += "?watch=shop"
+			}
+			asked, err := whatIsAsked(method, target)
+			needsRight := strings.HasPrefix(path, "/buckets") || path == "/watch"
+			switch {
+			case path == "/tickets":
+			case err != nil:
+				t.Errorf("%s %s: %v", method, path, err)
+			case needsRight == (asked[0].extent == nothing):
+				t.Errorf("%s %s needs %v", method, path, asked)
+			}
+		}
+	}
+}
+
+// adminGate returns a gate with an administrator, a clerk and NATS, and their tokens.
+func adminGate(t *testing.T) (gate *auth.Gate, root, clerk string) {
+	t.Helper()
+	root, clerk = auth.NewToken(), auth.NewToken()
+	policy, err := auth.Parse(fmt.Appendf(nil, `
+roles:
+  boss: [{ bucket: "*", can: [admin] }]
+  clerk: [{ bucket: "*", can: [read, write] }, { bucket: "s*", can: [admin] }]
+anonymous: [boss]
+tokens:
+  - { name: root, sha256: %s, roles: [boss] }
+  - { name: clerk, sha256: %s, roles: [clerk] }
+nats: { enabled: true }
+`, auth.HashToken(root), auth.HashToken(clerk)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return auth.NewGate(policy), root, clerk
+}
+
+// Whoever may do everything in NATS, or may read and write every bucket, is no administrator of the
+// gateway.
+func TestAdminAddressOffLoopbackNeedsAnAdministrator(t *testing.T) {
+	t.Parallel()
+	gate, root, clerk := adminGate(t)
+	request := func(address, authorization string) int {
+		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+		r.Host, r.RemoteAddr = "localhost", "192.0.2.1:1234"
+		if authorization != "" {
+			r.Header.Set("Authorization", authorization)
+		}
+		w := httptest.NewRecorder()
+		adminHandler(newRegistry(), bound.NewSet(), gate, address).ServeHTTP(w, r)
+		return w.Code
+	}
+	for authorization, status := range map[string]int{
+		"Bearer " + root: 200, "Bearer " + clerk: 403, "": 401, "Bearer natstoken": 401,
+		"Basic YWRtaW46YWRtaW4=": 401, "Bearer kvgw_x": 401,
+	} {
+		for _, address := range []string{":9090", "0.0.0.0:9090", "192.0.2.7:9090", "admin:9090"} {
+			if got := request(address, authorization); got != status {
+				t.Errorf("%s at %s: %d, not %d", authorization, address, got, status)
+			}
+		}
+	}
+	for _, address := range []string{"127.0.0.1:9090", "unix:/run/a.sock"} {
+		if got := request(address, ""); got != 200 {
+			t.Errorf("at %s: %d", address, got)
+		}
+	}
+	limited := 0
+	for range 50 {
+		if request(":9090", "Bearer kvgw_y") == http.StatusTooManyRequests {
+			limited++
+		}
+	}
+	if limited == 0 || request(":9090", "Bearer "+root) != 200 {
+		t.Errorf("%d bad tokens were limited, and the good one may be", limited)
+	}
+}
+
+// isKnown reports whether a gate knows a token.
+func isKnown(t *testing.T, gate *auth.Gate, token string) bool {
+	t.Helper()
+	_, err := gate.Identify(t.Context(), &auth.Presented{
+		Authorization: []string{"Bearer " + token}})
+	return err == nil
+}
+
+// eventually waits until something holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it did not come to this: %s", what)
+		}
+	}
+}
+
+func TestAuthFileIsTakenWhenItChanges(t *testing.T) {
+	t.Parallel()
+	first, second := auth.NewToken(), auth.NewToken()
+	with := func(token string) string {
+		return "roles: { r: [{ bucket: a, can: [get] }] }\ntokens: [{ name: t, sha256: " +
+			auth.HashToken(token) + ", roles: [r] }]\n"
+	}
+	name := newFile(t, with(first))
+	log := new(lockedBuffer)
+	registry := prometheus.NewRegistry()
+	gate, err := (&config{AuthFile: name}).startAuth(t.Context(), registry, zerolog.New(log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !isKnown(t, gate, first) || isKnown(t, gate, second) {
+		t.Fatal("the file is not in force")
+	}
+	writeFile(t, name, "tokens: [{ name: t\n")
+	eventually(t, "the mistake is logged", func() bool {
+		return strings.Contains(log.String(), `"line":1,`)
+	})
+	if !isKnown(t, gate, first) {
+		t.Error("a file with a mistake was taken")
+	}
+	writeFile(t, name, with(second))
+	eventually(t, "the second file is in force", func() bool { return isKnown(t, gate, second) })
+	if isKnown(t, gate, first) {
+		t.Error("the first token is still known")
+	}
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the loss is logged", func() bool {
+		return strings.Contains(log.String(), "no such file")
+	})
+	if !isKnown(t, gate, second) {
+		t.Error("without the file nothing is in force")
+	}
+	found, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprint(found)
+	if !strings.Contains(text, "kvgw_auth_file_loads_total") || !strings.Contains(text, "refused") {
+		t.Errorf("the metrics are %s", text)
+	}
+}
+
+func TestAuthFileAllowsOtherAddresses(t *testing.T) {
+	t.Parallel()
+	file := newFile(t, "nats: { enabled: true }")
+	bad := newFile(t, "nats: { enabled: 7 }")
+	for _, c := range []struct {
+		args    []string
+		mistake string // "" if there is none
+	}{
+		{[]string{"--listen=:8080"}, "--auth-file"},
+		{[]string{"--listen=:8080", "--auth-file=" + file}, ""},
+		{[]string{"--admin-listen=:8081", "--auth-file=" + file}, ""},
+		{[]string{"--auth-file=" + bad}, bad + ":1:18: "},
+		{[]string{"--auth-file=" + file + "x"}, "no such file"},
+		{[]string{"--auth-file=" + file, "--allow-anonymous"}, "contradict"},
+		{[]string{"--auth-file=" + file, "--embedded-listen=:4222"}, "--embedded-listen"},
+		{[]string{"--auth-file=" + file, "--embedded-listen=:4222", "--allow-anonymous"}, ""},
+		{[]string{"--auth-file=" + file, "--embedded-listen=127.0.0.1:4222"}, ""},
+	} {
+		_, _, err := parse(c.args, os.Stderr)
+		if c.mistake == "" && err != nil {
+			t.Errorf("%q: %v", c.args, err)
+		}
+		if c.mistake != "" && (err == nil || !strings.Contains(err.Error(), c.mistake)) {
+			t.Errorf("%q: %v, not %s", c.args, err, c.mistake)
+		}
+	}
+}
+
+func TestOpenEmbeddedNATSBesideAnAuthFileIsLogged(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		config
+		warned bool
+	}{
+		{config{AuthFile: "f"}, false},
+		{config{AuthFile: "f", EmbeddedListen: "127.0.0.1:4222"}, true},
+		{config{AuthFile: "f", EmbeddedWSListen: ":9222"}, true},
+	} {
+		var log bytes.Buffer
+		c.warnOfOpenings(zerolog.New(&log))
+		if got := strings.Contains(log.String(), "native clients"); got != c.warned {
+			t.Errorf("%q %q: the log has %s", c.EmbeddedListen, c.EmbeddedWSListen, &log)
+		}
+	}
+}
+
+// A lockedBuffer is a buffer that several goroutines use.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}

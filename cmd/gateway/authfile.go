@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"kvgateway/internal/auth"
+)
+
+// authLookEvery is how often the auth file and its files with keys are looked at. They are read and
+// compared, since a change that keeps their sizes within the resolution of their times would be
+// missed otherwise.
+const authLookEvery = 500 * time.Millisecond
+
+// An authFile puts the auth file in force, and again when it or one of its files with keys changes,
+// or on SIGHUP. A file with a mistake is logged, once for each change, and the policy of before
+// stays in force. A change that is found by looking is taken once it has stayed the same for
+// authLookEvery, so that a file that is being written is not taken before it is whole.
+type authFile struct {
+	// name is that of the file.
+	name string
+	// gate has the policy in force.
+	gate *auth.Gate
+	// log takes what is in force, and what is wrong.
+	log zerolog.Logger
+	// loads counts the times at which a changed file was read, by result.
+	loads *prometheus.CounterVec
+
+	// keyFiles are the files with keys that the file in force names.
+	keyFiles []string
+	// seen is what the files had at the last look, and done what they had when they were read, in
+	// force or not.
+	seen, done [sha256.Size]byte
+}
+
+// startAuth reads the auth file of the settings, and returns a gate with its policy. It returns nil
+// without an error if there is none. The file is looked at until ctx ends.
+func (c *config) startAuth(
+	ctx context.Context, registry *prometheus.Registry, log zerolog.Logger,
+) (*auth.Gate, error) {
+	if c.AuthFile == "" {
+		return nil, nil
+	}
+	f := &authFile{name: c.AuthFile, log: log, loads: prometheus.NewCounterVec(
+		prometheus.CounterOpts{
+			Name: "kvgw_auth_file_loads_total",
+			Help: "Times at which the auth file was read after a change, by result.",
+		}, []string{"result"})}
+	failures := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "kvgw_auth_keys_failures_total",
+		Help: "Times at which the keys of an issuer of JWTs could not be fetched.",
+	})
+	registry.MustRegister(f.loads, failures)
+	policy, err := auth.Load(f.name)
+	if err != nil {
+		return nil, fmt.Errorf("--auth-file: %s: %w", f.name, err)
+	}
+	f.gate = auth.NewGateWith(policy, auth.Options{KeysFailed: func(err error) {
+		failures.Inc()
+		log.Error().Err(err).Msg("the keys of an issuer of tokens could not be fetched")
+	}})
+	f.keyFiles = policy.KeyFiles()
+	f.seen = f.digest()
+	f.done = f.seen
+	f.loads.WithLabelValues("taken").Inc()
+	go f.watch(ctx)
+	return f.gate, nil
+}
+
+// watch looks at the files until ctx ends.
+func (f *authFile) watch(ctx context.Context) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	look := time.NewTicker(authLookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			f.load()
+		case <-look.C:
+			f.look()
+			f.gate.RefreshKeys()
+		}
+	}
+}
+
+// look reads the files if they have changed and are whole.
+func (f *authFile) look() {
+	now := f.digest()
+	isStable := now == f.seen
+	f.seen = now
+	if isStable && now != f.done {
+		f.load()
+	}
+}
+
+// load reads the files, and puts them in force if they have no mistake.
+func (f *authFile) load() {
+	f.done = f.digest()
+	f.seen = f.done
+	policy, err := auth.Load(f.name)
+	if err != nil {
+		f.loads.WithLabelValues("refused").Inc()
+		f.logMistakes(err)
+		return
+	}
+	f.keyFiles = policy.KeyFiles()
+	f.done = f.digest() // with the files of keys that it names now
+	f.seen = f.done
+	f.gate.SetPolicy(policy)
+	f.loads.WithLabelValues("taken").Inc()
+	f.log.Info().Str("file", f.name).Msg("the auth file was read, and is in force")
+}
+
+// logMistakes logs a line for each mistake in a file.
+func (f *authFile) logMistakes(err error) {
+	const message = "the auth file was not taken: that of before stays in force"
+	wrong, ok := errors.AsType[*auth.FileError](err)
+	if !ok {
+		f.log.Error().Str("file", f.name).Err(err).Msg(message)
+		return
+	}
+	for _, m := range wrong.Mistakes {
+		f.log.Error().Str("file", f.name).Int("line", m.Line).Int("column", m.Column).
+			Str("mistake", m.Text).Msg(message)
+	}
+}
+
+// digest returns a hash of what the files have, or of why they cannot be read.
+func (f *authFile) digest() (sum [sha256.Size]byte) {
+	h := sha256.New()
+	for _, name := range append([]string{f.name}, f.keyFiles...) {
+		text, err := readRegular(name)
+		part := sha256.Sum256(text)
+		fmt.Fprintf(h, "%x %v\n", part, err)
+	}
+	h.Sum(sum[:0])
+	return sum
+}
+
+// checkAuth checks the settings of who may call.
+func (c *config) checkAuth(m *mistakeList) {
+	if c.AuthFile == "" {
+		return
+	}
+	if _, err := auth.Load(c.AuthFile); err != nil {
+		m.add("--auth-file: %v", inFile(c.AuthFile, err))
+	}
+	if c.AllowAnonymous && !c.opensNATS() {
+		m.add("--allow-anonymous and --auth-file contradict each other: give anonymous callers " +
+			"roles in the file, and leave out --allow-anonymous")
+	}
+}
+
+// opensNATS reports whether native clients of other machines can reach the embedded NATS.
+func (c *config) opensNATS() bool {
+	return c.NatsURL == "" && (isOpen(c.EmbeddedListen) || isOpen(c.EmbeddedWSListen))
+}
+
+// inFile returns an error of an auth file in which each mistake has the name of the file and its
+// place in the form that editors know.
+func inFile(name string, err error) error {
+	wrong, ok := errors.AsType[*auth.FileError](err)
+	if !ok {
+		return err
+	}
+	lines := make([]error, len(wrong.Mistakes))
+	for i, mistake := range wrong.Mistakes {
+		lines[i] = fmt.Errorf("%s:%d:%d: %s", name, mistake.Line, mistake.Column, mistake.Text)
+	}
+	return errors.Join(lines...)
+}
