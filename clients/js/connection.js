@@ -37,7 +37,8 @@ export class StreamError extends Error {
   }
 }
 
-async function refusal(response) {
+/** The error of an answer that refuses a request. */
+export async function refusal(response) {
   const type = response.headers.get("content-type") ?? "";
   let problem;
   if (type.startsWith("application/problem+json")) {
@@ -62,6 +63,7 @@ export class Connection {
   #attempt = 0; // The number of the attempt. What remains of an earlier one changes nothing.
   #advanced = false; // The attempt has brought more than the bookmarks with which it began.
   #timer; // Begins the next attempt.
+  #renewal; // Begins another attempt while this one goes on well.
   #silence; // Gives the connection up if nothing comes.
   #silences = 0; // How many connections were given up so since the last bookmark.
   #closed = false;
@@ -83,6 +85,8 @@ export class Connection {
    * @param {() => void} options.onOpen
    * @param {(error: Error, retryIn?: number) => void} options.onDown
    *     without retryIn the EventSource reconnects by itself, or nothing does
+   * @param {(error: StreamError) => boolean} [options.mayRetry]
+   *     whether to try again after a refusal that would be final else
    */
   constructor(options) {
     this.#options = options;
@@ -114,9 +118,16 @@ export class Connection {
     this.#begin();
   }
 
+  /** Connects anew within some milliseconds, and keeps the connection that there is until then. */
+  renew(within) {
+    clearTimeout(this.#renewal);
+    this.#renewal = setTimeout(() => this.connect(), Math.random() * within);
+  }
+
   /** Ends the current attempt, so that nothing of it has an effect any more, and begins another. */
   #begin() {
     clearTimeout(this.#timer);
+    clearTimeout(this.#renewal);
     clearTimeout(this.#silence);
     this.#source?.close();
     this.#abort?.abort();
@@ -260,6 +271,7 @@ export class Connection {
   #failed(error, attempt) {
     if (this.#closed || attempt !== this.#attempt) return;
     this.#begin();
+    if (error.permanent && this.#options.mayRetry?.(error)) error.permanent = false;
     if (error.permanent) {
       this.#closed = true;
       return this.#options.onDown(error);

@@ -5,5 +5,5 @@ import "embed"
 
 // Files has the module's files. A page imports live-map.js, which imports the others.
 //
-//go:embed live-map.js connection.js state.js sse.js
+//go:embed live-map.js connection.js state.js sse.js tickets.js
 var Files embed.FS

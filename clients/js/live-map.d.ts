@@ -58,7 +58,7 @@ export interface StatusDetail {
   bucket?: string;
   /**
    * For `reset`: epoch, ahead, horizon, unknown-id, purged, filters, config. For `goaway`:
-   * shutdown, max-age, auth-expiring, slow.
+   * shutdown, max-age, auth-expiring, permissions, slow.
    */
   reason?: string;
   error?: Error;
@@ -92,6 +92,16 @@ export interface LiveMapOptions<T = unknown> {
    * every connection.
    */
   headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>);
+  /**
+   * Makes a ticket before it connects, with these headers, such as Authorization, and another one
+   * when that is used up: before it ends, and if it is refused. So the credential is in no url, and
+   * an EventSource can be used. A function is called for every ticket. `url` is the address of
+   * `/tickets`, if that is not beside the watch.
+   */
+  ticket?: {
+    headers: HeadersInit | (() => HeadersInit | Promise<HeadersInit>);
+    url?: string | URL;
+  };
   /** What save() returned earlier, for the same url. */
   saved?: Saved<T> | null;
   /** Ends it, as close() does. */

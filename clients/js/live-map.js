@@ -7,6 +7,7 @@
  */
 import { Connection, LONGEST_TIMEOUT, StreamError } from "./connection.js";
 import { BucketState, expiryOf } from "./state.js";
+import { Tickets } from "./tickets.js";
 
 // Entries that expire within so many milliseconds are dropped together, in one pass over the Map.
 const FINEST_EXPIRY = 50;
@@ -14,6 +15,10 @@ const FINEST_EXPIRY = 50;
 // machine sleeps, and clocks are set.
 const OVERDUE = 1000;
 const UNITS = { h: 3600_000, m: 60_000, s: 1000, ms: 1, us: 1e-3, µs: 1e-3, ns: 1e-6 };
+
+// A stream that will end with its credential is replaced within so many times `retry`, so that
+// pages that were opened together do not come back together. The gateway gives 30 s.
+const RENEWAL = 5;
 
 // With these options of a watch, folding the events does not give the bucket's state.
 const NOT_A_STATE = ["updates_only", "ignore_deletes", "resume_from_revision"];
@@ -60,6 +65,7 @@ class Live {
   #multi = false;
   #buckets = new Map(); // Each BucketState by the name of its bucket, or by "" for the only one.
   #connection;
+  #tickets; // Makes tickets; undefined if it uses none.
   #open = false;
   #everLive = false;
   #ended = false;
@@ -77,8 +83,12 @@ class Live {
     const dynamic = typeof url === "function";
     if (!dynamic) this.#begin(watchURL(url));
     const source = "EventSource" in options ? options.EventSource : globalThis.EventSource;
+    if (options.ticket) this.#tickets = this.#newTickets(options);
+    const begun = async () => (dynamic ? this.#begin(watchURL(await url())) : watchURL(url));
     this.#connection = new Connection({
-      url: dynamic ? async () => this.#begin(watchURL(await url())).href : watchURL(url).href,
+      url: this.#tickets
+        ? async () => (await this.#tickets.addTo(await begun())).href
+        : dynamic ? async () => (await begun()).href : watchURL(url).href,
       EventSource: options.headers ? null : (source ?? null),
       fetch: options.fetch ?? globalThis.fetch?.bind(globalThis),
       headers: typeof options.headers === "function" ? options.headers : () => options.headers,
@@ -91,9 +101,23 @@ class Live {
       onOpen: () => this.#opened(),
       onEvent: (event) => this.#take(event),
       onDown: (error, retryIn) => this.#down(error, retryIn),
+      mayRetry: (error) => this.#tickets?.mayHelp(error) ?? false,
     });
     this.#listenTo(options.signal);
     if (!this.#ended) this.#connection.connect();
+  }
+
+  #newTickets(options) {
+    if (options.headers) {
+      throw new TypeError("liveMap: give headers to the ticket, or to the stream, not to both");
+    }
+    return new Tickets({
+      headers: options.ticket.headers,
+      url: options.ticket.url,
+      fetch: options.fetch ?? globalThis.fetch?.bind(globalThis),
+      withCredentials: options.withCredentials ?? false,
+      now: this.#now,
+    });
   }
 
   get lastEventId() {
@@ -202,6 +226,7 @@ class Live {
         for (const state of this.#of(data)) this.#changed(state.bucketDeleted(), event);
         return this.#tell({ event, bucket: data.bucket });
       case "goaway":
+        this.#goAway(data.reason);
         return this.#tell({ event, reason: data.reason });
       case "problem":
         throw new StreamError(data.detail ?? data.title ?? "a problem", {
@@ -209,6 +234,15 @@ class Live {
           problem: data,
         });
       // A bookmark only changes the last event id. Other events are those of a later version.
+    }
+  }
+
+  // The next connection needs another ticket. One whose time is over soon is replaced before.
+  #goAway(reason) {
+    if (!this.#tickets || (reason !== "auth-expiring" && reason !== "permissions")) return;
+    this.#tickets.forget();
+    if (reason === "auth-expiring") {
+      this.#connection.renew(RENEWAL * (this.#options.retry ?? 3000));
     }
   }
 
