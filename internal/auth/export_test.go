@@ -9,3 +9,10 @@ func (g *Gate) Following() (callers, underway int) {
 	}
 	return len(g.followers.callers), underway
 }
+
+// FailingAddresses returns of how many addresses failures are remembered.
+func (g *Gate) FailingAddresses() int {
+	g.failures.mu.Lock()
+	defer g.failures.mu.Unlock()
+	return len(g.failures.addresses)
+}

@@ -1,0 +1,212 @@
+package auth_test
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kvgateway/internal/auth"
+)
+
+// from asks a gate who sends a bearer token from an address.
+func from(t testing.TB, gate *auth.Gate, address, authorization string) (*auth.Caller, error) {
+	t.Helper()
+	return gate.Identify(t.Context(), &auth.Presented{
+		Authorization: []string{authorization}, Address: address})
+}
+
+// isLimited reports whether an error says that an address has failed too often.
+func isLimited(err error) bool {
+	refusal, ok := errors.AsType[*auth.Refusal](err)
+	return ok && refusal.Limited
+}
+
+// limitsFile is an auth file with a token, an issuer and NATS.
+func limitsFile(t testing.TB) string {
+	return jwtFile(issuerEntry(issuerA, keyFile(t, a256()), "RS256")) +
+		"tokens: [{ name: ann, sha256: " + auth.HashToken(annsToken) + ", roles: [clerk] }]\n" +
+		"nats: { enabled: true }\n"
+}
+
+func TestFailuresOfAnAddressAreLimited(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		good := "Bearer " + a256().sign(t, nil, claimsOf(issuerA, nil))
+		known := "Bearer " + a256().sign(t, nil, claimsOf(issuerA, body{"sub": "bob"}))
+		bad := good[:len(good)-8] + "AAAAAAAA"
+		gate := gateOf(t, limitsFile(t))
+		const here, there = "192.0.2.1", "192.0.2.2"
+		if _, err := from(t, gate, here, known); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 200 {
+			_, err := from(t, gate, here, bad)
+			if err == nil || isLimited(err) != (i >= 30) {
+				t.Fatalf("failure %d: %v", i, err)
+			}
+		}
+		for name, header := range map[string]string{
+			"a token not seen before": good, "NATS": "Bearer natstoken",
+			"NATS as Basic": basic("ann", "x"), "an unknown token": "Bearer kvgw_x",
+		} {
+			if _, err := from(t, gate, here, header); !isLimited(err) {
+				t.Errorf("%s, from an address that fails: %v", name, err)
+			}
+		}
+		for name, header := range map[string]string{
+			"a token": "Bearer " + annsToken, "a JWT that was valid": known,
+		} {
+			if _, err := from(t, gate, here, header); err != nil {
+				t.Errorf("%s, from an address that fails: %v", name, err)
+			}
+		}
+		if _, err := from(t, gate, there, good); err != nil {
+			t.Errorf("from another address: %v", err)
+		}
+		time.Sleep(1100 * time.Millisecond)
+		fresh := a256().sign(t, nil, claimsOf(issuerA, body{"sub": "eve"}))
+		if _, err := from(t, gate, here, "Bearer "+fresh); err != nil {
+			t.Errorf("a second later: %v", err)
+		}
+	})
+}
+
+// A page whose token has expired goes on asking; it must not lock out its user's next token.
+func TestFailuresOfHonestClientsDoNotCount(t *testing.T) {
+	t.Parallel()
+	gate := gateOf(t, limitsFile(t))
+	expired := a256().sign(t, nil, claimsOf(issuerA, body{"exp": time.Now().Unix() - 1}))
+	for range 100 {
+		if _, err := from(t, gate, "192.0.2.1", "Bearer "+expired); isLimited(err) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The memory of failures is bounded, and whoever fills it pushes out failures and no callers.
+func TestFailuresOfManyAddressesAreForgotten(t *testing.T) {
+	t.Parallel()
+	gate := gateOf(t, limitsFile(t))
+	for range 40 {
+		_, _ = from(t, gate, "192.0.2.1", "Bearer kvgw_x")
+	}
+	for i := range 20_000 {
+		_, _ = from(t, gate, fmt.Sprint("2001:db8:", i, "::/64"), "Bearer kvgw_x")
+	}
+	if n := gate.FailingAddresses(); n > 10_000 {
+		t.Errorf("%d addresses are remembered", n)
+	}
+	if _, err := from(t, gate, "192.0.2.9", "Bearer "+annsToken); err != nil {
+		t.Errorf("a valid token: %v", err)
+	}
+}
+
+func TestNATSFailuresAreRemembered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		gate := gateOf(t, limitsFile(t))
+		wrong := basic("ann", "wrong")
+		caller, err := from(t, gate, "192.0.2.1", wrong)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if told := gate.NATSRefused(caller, "192.0.2.1"); !told.Invalid {
+			t.Errorf("the client is told %v", told)
+		}
+		for _, address := range []string{"192.0.2.1", "192.0.2.2"} {
+			if _, err := from(t, gate, address, wrong); err == nil || isLimited(err) {
+				t.Errorf("refused by NATS, from %s: %v", address, err)
+			}
+		}
+		if _, err := from(t, gate, "192.0.2.2", basic("ann", "right")); err != nil {
+			t.Errorf("another password: %v", err)
+		}
+		time.Sleep(11 * time.Second)
+		if _, err := from(t, gate, "192.0.2.1", wrong); err != nil {
+			t.Errorf("after 11 s: %v", err)
+		}
+	})
+}
+
+// A credential that NATS knows is not refused for the failures of others at its address, and has
+// the name that NATS has given it.
+func TestNATSAcceptedCredentialPassesFailures(t *testing.T) {
+	t.Parallel()
+	gate := gateOf(t, limitsFile(t))
+	const here = "192.0.2.1"
+	caller, err := from(t, gate, here, basic("ann", "right"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := *caller
+	named.Name = "A/ann"
+	gate.NATSAccepted(&named)
+	for range 50 {
+		_, _ = from(t, gate, here, "Bearer kvgw_x")
+	}
+	again, err := from(t, gate, here, basic("ann", "right"))
+	if err != nil || again.Name != "A/ann" {
+		t.Errorf("it is %v, %v", again, err)
+	}
+	gate.SetPolicy(policyOf(t, limitsFile(t)))
+	if again, err = from(t, gate, here, basic("ann", "right")); err != nil ||
+		again.Name != "A/ann" {
+		t.Errorf("after a change of the policy it is %v, %v", again, err)
+	}
+	gate.NATSRefused(again, here)
+	if _, err := from(t, gate, here, basic("ann", "right")); err == nil {
+		t.Error("it is known after NATS has refused it")
+	}
+	without := strings.Replace(limitsFile(t), "enabled: true", "enabled: false", 1)
+	gate.SetPolicy(policyOf(t, without))
+	if _, err := from(t, gate, "192.0.2.3", basic("eve", "x")); err == nil {
+		t.Error("it is passed through, and must not be")
+	}
+}
+
+// What is meant for the gateway goes nowhere else, and what cannot be passed through is told so.
+func TestNATSNeverGetsTokensOfTheGateway(t *testing.T) {
+	t.Parallel()
+	gate := gateOf(t, limitsFile(t))
+	good := a256().sign(t, nil, claimsOf(issuerA, nil))
+	header, rest, _ := strings.Cut(good, ".")
+	encode := base64.RawURLEncoding.EncodeToString
+	userJWT := encode([]byte(`{"typ":"JWT","alg":"ed25519-nkey"}`)) + "." +
+		encode([]byte(`{"iss":"AABC","sub":"UABC"}`)) + "." + encode(make([]byte, 64))
+	seed := "SU" + strings.Repeat("A", 56)
+	for name, c := range map[string]struct{ header, detail string }{
+		"a JWT with a bad signature": {"Bearer " + good[:len(good)-4] + "AAAA", "signature"},
+		"a JWT as user":              {basic(good, ""), "Bearer"},
+		"a JWT as password":          {basic("ann", good), "Bearer"},
+		"a part of a JWT as user":    {basic(header+"."+rest[:20]+".x", ""), "Bearer"},
+		"a JWT with a broken body":   {"Bearer " + header + ".x" + rest, ""},
+		"a JWT with more after it":   {"Bearer " + good + ".x", ""},
+		"a long JWT":                 {"Bearer " + good + strings.Repeat("A", 9000), "long"},
+		"a token":                    {"Bearer kvgw_unknown", "known"},
+		"a user JWT of NATS":         {"Bearer " + userJWT, "cannot be passed"},
+		"an NKey":                    {"Bearer " + seed, "cannot be passed"},
+		"an NKey as password":        {basic("ann", seed), "cannot be passed"},
+		"a token with a space":       {"Bearer a b", "visible"},
+		"a token with a line feed":   {"Bearer a\nb", "visible"},
+		"nothing":                    {"Bearer ", "visible"},
+		"another scheme":             {"Digest a", "Basic"},
+		"a user without a password":  {"Basic " + encode([]byte("abc")), "user"},
+		"a password without a user":  {basic("", "x"), "user"},
+		"Basic that is not base64":   {"Basic !", "user"},
+	} {
+		caller, err := identify(t, gate, c.header)
+		refusal, ok := errors.AsType[*auth.Refusal](err)
+		if !ok || !refusal.Invalid || !strings.Contains(refusal.Detail, c.detail) {
+			t.Errorf("%s: %v, %v", name, caller, err)
+		}
+	}
+	foreign := a256().sign(t, nil, claimsOf("https://callout.example.com", nil))
+	if caller, err := identify(t, gate, "Bearer "+foreign); err != nil ||
+		caller.NATS.Token != foreign {
+		t.Errorf("a JWT for NATS' auth callout: %v", err)
+	}
+}
