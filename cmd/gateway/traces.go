@@ -99,6 +99,10 @@ func (c *config) keepTicketKeys(
 	ctx context.Context, keys *auth.TicketKeys, log zerolog.Logger,
 ) error {
 	if c.TicketKey == "" {
+		if c.AuthFile != "" {
+			log.Info().Msg("tickets are signed with a random key: other gateways do not take " +
+				"them, nor does this one after a restart. Share a --ticket-key")
+		}
 		return nil
 	}
 	text, err := readRegular(c.TicketKey)

@@ -83,7 +83,7 @@ func launchCommand(t *testing.T, cmd *exec.Cmd, args []string) *gateway {
 	g := &gateway{t: t, cmd: cmd, stdout: &output{}, stderr: &output{}, exited: make(chan struct{})}
 	g.cmd.Stdout, g.cmd.Stderr = g.stdout, g.stderr
 	// A race still makes the exit code 66.
-	g.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+	g.cmd.Env = append(g.cmd.Environ(), "GORACE=atexit_sleep_ms=0")
 	if err := g.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
