@@ -220,7 +220,7 @@ func administersSubjects(rights *auth.Rights, subjects string) bool {
 // administer.
 func forbiddenSetting(name kv.BucketName, setting string) problem.Error {
 	p := forbidden(auth.Configure, name)
-	p.Members["pointer"] = "/" + setting
+	p.Members["pointer"], p.Midway = "/"+setting, ""
 	p.Detail = "At /" + setting + ": this reaches what is outside of the buckets that the caller " +
 		"may administer: another bucket, a stream that is no bucket, subjects outside of $KV, or " +
 		"the servers of a cluster. Nothing was done. Leave it out, or ask the gateway's operator."

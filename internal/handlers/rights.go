@@ -137,10 +137,10 @@ func forbidden(actions auth.Actions, bucket kv.BucketName, keys ...string) probl
 		members["keys"] = keys
 		what = strings.Join(keys, ", ") + " in "
 	}
+	reason := "This needs the right to " + actions.String() + " " + what + "the bucket " +
+		bucket.String() + ", which the caller does not have."
+	const advice = " Use another credential, or ask the gateway's operator for that right. GET " +
+		problem.Base + "/access lists what the caller may do."
 	return problem.Error{Code: problem.Forbidden, Members: members,
-		Detail: "This needs the right to " + actions.String() + " " + what + "the bucket " +
-			bucket.String() + ", which the caller does not have. Nothing was done. Use another " +
-			"credential, or ask the gateway's operator for that right. GET " + problem.Base +
-			"/access lists what the caller may do.",
-	}
+		Detail: reason + " Nothing was done." + advice, Midway: reason + advice}
 }

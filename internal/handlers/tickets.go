@@ -145,6 +145,7 @@ func (s *Server) presentedTicket(x *exchange) (string, error) {
 // outsideTicket returns the problem of a stream of what the caller's ticket is not for.
 func outsideTicket(bucket kv.BucketName, filters kv.Filters) problem.Error {
 	p := forbidden(auth.Watch, bucket, patternsOf(filters)...)
+	p.Midway = ""
 	p.Detail = "The ticket is not for all that the stream asks for in the bucket " +
 		bucket.String() + ". Each filter of the stream must lie within one of the ticket. Get " +
 		"another ticket with POST " + problem.Base + "/tickets."

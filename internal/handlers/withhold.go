@@ -57,9 +57,10 @@ func (x *exchange) needAllInOrigin(
 // is a part of the mirror's configuration.
 func forbiddenInOrigin(actions auth.Actions, mirror kv.BucketName, keys ...string) problem.Error {
 	p := forbidden(actions, mirror, keys...)
-	p.Detail = "The bucket " + mirror.String() + " is a mirror, whose writes go to its origin. " +
+	p.Midway = "The bucket " + mirror.String() + " is a mirror, whose writes go to its origin. " +
 		"This needs the right to " + actions.String() + " the same keys of the origin as well, " +
-		"which the caller does not have. Nothing was done."
+		"which the caller does not have."
+	p.Detail = p.Midway + " Nothing was done."
 	return p
 }
 
