@@ -66,6 +66,13 @@ func (g *Gate) Follow(f *Follower, caller *Caller, u Underway) {
 // Close ends the following. It can be called more than once, and for the zero Follower.
 func (g *Gate) Close(f *Follower) { g.followers.remove(f) }
 
+// Following returns how many callers have something under way, and how much that is.
+func (g *Gate) Following() (callers, underway int) {
+	g.followers.mu.Lock()
+	defer g.followers.mu.Unlock()
+	return len(g.followers.callers), g.followers.count
+}
+
 // Current returns the caller as it is now: with the rights that the policy in force gives it. It
 // returns a *[Refusal] if the caller is not known any more, or its credential has ended. As long as
 // neither the policy nor the credential has come to an end this costs next to nothing.

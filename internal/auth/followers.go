@@ -34,8 +34,12 @@ func (c *followedCaller) due() time.Time {
 	return c.caller.Expires.Add(-ExpiryNotice)
 }
 
-// take removes the followers for which end holds, and returns what they follow for.
-func (c *followedCaller) take(end func(Underway) bool) (ended []Underway) {
+// takeLocked removes the followers of a caller for which end holds, and returns what they follow
+// for.
+func (r *followers) takeLocked(
+	c *followedCaller,
+	end func(Underway) bool,
+) (ended []Underway) {
 	kept := c.followers[:0]
 	for _, f := range c.followers {
 		if end(f.underway) {
@@ -48,6 +52,7 @@ func (c *followedCaller) take(end func(Underway) bool) (ended []Underway) {
 	}
 	clear(c.followers[len(kept):])
 	c.followers = kept
+	r.count -= len(ended)
 	return ended
 }
 
@@ -72,6 +77,8 @@ type followers struct {
 	mu sync.Mutex
 	// callers are the callers by their id.
 	callers map[[sha256.Size]byte]*followedCaller
+	// count is how many followers they have.
+	count int
 	// calendar has those whose credential has an end.
 	calendar calendar
 	// timer fires when the first in the calendar is due; nil before there was one.
@@ -104,6 +111,7 @@ func (r *followers) add(
 	}
 	*f = Follower{caller: c, index: len(c.followers), underway: u}
 	c.followers = append(c.followers, f)
+	r.count++
 	inForce := policy.Load() // A change that comes later finds this caller.
 	return c, caller.policy == inForce && c.caller.policy == inForce
 }
@@ -122,6 +130,7 @@ func (r *followers) remove(f *Follower) {
 	c.followers[last] = nil
 	c.followers = c.followers[:last]
 	f.caller = nil
+	r.count--
 	r.dropIfIdleLocked(c)
 }
 
@@ -145,7 +154,9 @@ func (r *followers) decided(c *followedCaller, now *Caller) (ended []Underway) {
 		own.presented = c.caller.presented
 		c.caller, c.noticed = &own, false
 	}
-	ended = c.take(func(u Underway) bool { return now == nil || !u.StillAllowed(now.Rights) })
+	ended = r.takeLocked(c, func(u Underway) bool {
+		return now == nil || !u.StillAllowed(now.Rights)
+	})
 	if len(c.followers) > 0 {
 		r.scheduleLocked(c)
 	}
@@ -159,7 +170,7 @@ func (r *followers) revoked(caller *Caller) (ended []Underway) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c := r.callers[id]; c != nil {
-		ended = c.take(func(Underway) bool { return true })
+		ended = r.takeLocked(c, func(Underway) bool { return true })
 		r.dropIfIdleLocked(c)
 	}
 	return ended
@@ -236,7 +247,7 @@ func (r *followers) takeDue() (due []told) {
 		t := told{reason: CredentialExpiring, until: c.caller.Expires}
 		if c.noticed {
 			t.reason = CredentialExpired
-			t.underway = c.take(func(Underway) bool { return true })
+			t.underway = r.takeLocked(c, func(Underway) bool { return true })
 			r.dropIfIdleLocked(c)
 		} else {
 			for _, f := range c.followers {

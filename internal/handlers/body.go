@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"kvgateway/internal/auth"
 	"kvgateway/internal/bound"
 	"kvgateway/internal/handlers/problem"
 )
@@ -92,10 +93,18 @@ type requestBody struct {
 	// done reports whether the body is complete or given up, so that it must not be evicted any
 	// more.
 	done bool
+	// rightsEnded reports whether the body was ended with the rights of its caller.
+	rightsEnded bool
 	// cancel ends context; it is nil before the first claim.
 	cancel func()
 	// onEvict is called by evict; nil for nothing.
 	onEvict func()
+
+	// ofCaller ends the body with the rights of its caller, of whom gate knows; gate is nil if
+	// callers are not asked. still reports whether the body may go on with other rights.
+	ofCaller auth.Follower
+	gate     *auth.Gate
+	still    func(*auth.Rights) bool
 }
 
 // openFor returns the reader of a request's body. What the body holds is given back when the
@@ -105,6 +114,7 @@ func (bounds *bodyBounds) openFor(x *exchange) *requestBody {
 	if x.request.ProtoMajor > 1 {
 		x.body.requestPlace = &x.answeringPlace
 	}
+	x.body.followCaller(x)
 	return x.body
 }
 
@@ -164,7 +174,7 @@ func (b *requestBody) arm(now time.Time) error {
 	deadline := now.Add(left)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.evicted {
+	if b.evicted || b.rightsEnded {
 		return os.ErrDeadlineExceeded
 	}
 	if early := deadline.Sub(b.armed); early >= 0 && early <= left/8 {
@@ -178,7 +188,7 @@ func (b *requestBody) arm(now time.Time) error {
 func (b *requestBody) disarm() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.armed.IsZero() || b.evicted {
+	if b.armed.IsZero() || b.evicted || b.rightsEnded {
 		return
 	}
 	b.armed = time.Time{}
@@ -325,6 +335,7 @@ func (b *requestBody) wasEvicted() bool {
 // for which its client must not lose its memory.
 func (b *requestBody) complete() {
 	b.disarm()
+	b.unfollow()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.done = true
@@ -332,6 +343,7 @@ func (b *requestBody) complete() {
 
 // release gives back all that the body holds. It may be called more than once.
 func (b *requestBody) release() {
+	b.unfollow()
 	b.mu.Lock()
 	b.done = true
 	cancel := b.cancel

@@ -44,7 +44,10 @@ func (b *requestBody) readWhole(
 	if err == nil {
 		x.unread = false
 		b.complete()
-		return content, nil
+		return content, x.recheck() // It may have taken long.
+	}
+	if b.hasLostRights() {
+		return nil, x.rightsLost()
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, tooLarge(limit)

@@ -59,6 +59,7 @@ func (s *Server) identify(x *exchange) (err error) {
 	if x.caller, err = gate.Identify(x.context(), presented); err != nil {
 		return err
 	}
+	x.gate = gate
 	if x.caller.Kind == auth.NATS {
 		// The gateway's own identity must not serve whoever names any credential.
 		return &auth.Refusal{Invalid: true,

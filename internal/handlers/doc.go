@@ -38,7 +38,8 @@
 // begin with that name.
 //
 //	the surface     server, routes, cors, admit, exchange, contract, target
-//	who may what    caller, rights, withhold, buckets_rights, transactions_rights, access
+//	who may what    caller, rights, withhold, buckets_rights, transactions_rights, access,
+//	                underway, watch_rights, body_rights (the end of it)
 //	resources       buckets (buckets_document, buckets_list), keys (keys_delete), values,
 //	                writes, patch, entries, import (import_line, import_reader,
 //	                import_report), history, markers, transactions (transactions_body,
@@ -50,7 +51,7 @@
 //	bounds          owner, connection, http2, work, storage, stream_places, answer_limits,
 //	                body_bounds, transactions_limits
 //	reading         shared_reads
-//	observing       access_log, metrics, bound_metrics, feed_metrics
+//	observing       access_log, metrics, bound_metrics, feed_metrics, underway_metrics
 //	of tests        harness_test, harness_*_test, *_harness_test, export_test
 //
 // # The life of a request
@@ -80,6 +81,7 @@
 //	the client goes away      cut, logged 499    cut, logged 499            the stream ends
 //	the answer is evicted     (holds nothing)    cut                        goaway `slow`, or cut
 //	the answer is too old     (holds nothing)    cut, or a line `problem`   goaway `max-age`
+//	the rights are lost       401, 403           cut, or a line `problem`   goaway `permissions`
 //
 // A request holds these parts of bounds. docs/bounds.md lists the bounds with their limits.
 //

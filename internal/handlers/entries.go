@@ -44,6 +44,7 @@ func (s *Server) listEntries(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	x.endWithRights()
 	if mediaType == "application/x-ndjson" && l.whole {
 		return exportEntries(x, l)
 	}

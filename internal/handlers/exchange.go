@@ -27,6 +27,7 @@ import (
 //	            make it a response writer
 //	target      bucketName, key
 //	rights      need, needSome, needAll, narrow, still
+//	underway    recheck, endWithRights, whyEnded, rightsLost, isGone
 //	prefer      preferredWait
 //	body_read   refuseEncoding
 //	hold        holdPart
@@ -69,6 +70,10 @@ type exchange struct {
 	grants []grant
 	// firstGrant has room for the first of the grants.
 	firstGrant [1]grant
+	// gate is the one that has identified the caller; nil if there is none.
+	gate *auth.Gate
+	// underway ends the request with the rights of its caller; nil if it is a short one.
+	underway *underway
 	// store is how the request reaches the buckets; zero on routes that are open.
 	store store
 
@@ -188,6 +193,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request) *exchange {
 // pool. The answer of a connection that was taken over is logged when its stream ends.
 func (s *Server) finish(x *exchange) {
 	x.releaseBody()
+	x.underway.close()
 	if x.status == 0 {
 		x.status = http.StatusOK
 	}
@@ -227,7 +233,10 @@ func (x *exchange) releaseBody() {
 // (TestHalfClosedWatchGetsItsStream, TestWatchClosedAtOnceIsGivenUp). In the form of net/http a
 // second heartbeat follows after 0.3 s, since there only the next write shows the reset.
 func (x *exchange) waitContext() context.Context {
-	if x.request.ProtoMajor == 1 {
+	switch {
+	case x.underway != nil:
+		return x.underway.waits
+	case x.request.ProtoMajor == 1:
 		return context.WithoutCancel(x.context())
 	}
 	return x.context()

@@ -13,6 +13,7 @@ func (s *Server) getHistory(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	x.endWithRights()
 	form := valueForm(x.query)
 	out := newList(x, formJSON, `{"entries":[`)
 	err = b.History(x.context(), k, func(e kv.Entry) error {

@@ -94,6 +94,9 @@ func (s *Server) importEntries(x *exchange) error {
 	lines := newLineReader(s.bodies.openFor(x), limit)
 	// A client that sends nothing gets no place.
 	if err := lines.first(); err != nil {
+		if lines.body.hasLostRights() {
+			return x.rightsLost()
+		}
 		return bodyError(err, " Nothing was stored.")
 	}
 	if err := lines.body.take(s.bodies.imports, &lines.body.place, 1); err != nil {
@@ -104,6 +107,9 @@ func (s *Server) importEntries(x *exchange) error {
 	}
 	in, err := b.Import(x.context(), options)
 	if err != nil {
+		return err
+	}
+	if err := x.recheck(); err != nil { // The first line may have taken long.
 		return err
 	}
 	run := &importRun{
@@ -132,7 +138,7 @@ func (run *importRun) carryOut(in *kvclient.Import, lines *lineReader, x *exchan
 	run.report = startReport(x)
 	lines.body.whenEvicted(run.report.cut)
 	lines.widen()
-	err := run.feed(in, lines)
+	err := run.feed(x, in, lines)
 	if stopped := in.Close(); stopped != nil {
 		err = stopped
 	}
@@ -169,20 +175,27 @@ func cutProblem(err error) error {
 
 // feed reads lines and gives them to the import, until there are no more or an error concerns all
 // of them.
-func (run *importRun) feed(in *kvclient.Import, lines *lineReader) error {
+func (run *importRun) feed(x *exchange, in *kvclient.Import, lines *lineReader) error {
 	for {
 		line, tooLong, err := lines.next()
 		if err == io.EOF {
 			return nil
 		}
+		if lines.body.hasLostRights() {
+			return x.rightsLost()
+		}
 		if err != nil {
 			return cutProblem(err)
 		}
 		run.read++
-		// It is asked for each line, since a slow client may take minutes for a few of them.
+		// Both are asked for each line, since a slow client may take minutes for a few of them.
 		if run.draining() {
 			return problem.New(problem.ShuttingDown)
 		}
+		if err := x.recheck(); err != nil {
+			return err
+		}
+		run.rights.Store(x.caller.Rights)
 		if err := run.put(in, run.read, line, tooLong, lines.limit); err != nil {
 			return err
 		}

@@ -63,6 +63,7 @@ func (s *Server) listKeys(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	x.endWithRights()
 	b, err := x.store.client.Bucket(x.context(), listing.bucket)
 	if err != nil {
 		return err

@@ -112,6 +112,7 @@ func (s *Server) deleteAtLength(
 	dryRun bool,
 	deletion func(context.Context) error,
 ) error {
+	x.endWithRights()
 	if !dryRun {
 		var place bound.Hold
 		if err := s.bodies.imports.TakeFor(x.context(), &place, 1); err != nil {
@@ -161,7 +162,7 @@ func (x *exchange) partlyDeleted(done *kvclient.DeletedKeys, err error) error {
 // came as well may hide that. Otherwise the problem is that of the refusal, without its words that
 // nothing was done: what is not counted was not done.
 func (x *exchange) afterPart(err error, members problem.Members, done string) error {
-	p := x.explained(problemOf(err), err).Underway(againSoon)
+	p := x.explained(problemOf(x.whyEnded(err)), err).Underway(againSoon)
 	if errors.Is(err, kv.ErrOutcomeUnknown) {
 		p = problem.Error{Code: problem.OutcomeUnknown, Detail: done + " Send the request again."}
 	} else {

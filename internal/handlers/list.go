@@ -68,7 +68,8 @@ func newList(x *exchange, form listForm, head string) *listWriter {
 }
 
 // entry adds an entry. It returns [errClientGone] if nobody takes it, errTooLong if the answer has
-// reached its age, and a *[bound.FullError] if there is no room for it.
+// reached its age, errRightsEnded if the caller has lost its rights, and a *[bound.FullError] if
+// there is no room for it.
 func (l *listWriter) entry(e *kv.Entry, bucket kv.BucketName, form kv.ValueForm) error {
 	if err := l.begin(); err != nil {
 		return err
@@ -93,7 +94,10 @@ func (l *listWriter) name(n listedName) error {
 
 // begin begins an item.
 func (l *listWriter) begin() error {
-	if l.x.tooLong() {
+	switch {
+	case l.x.underway.hasEnded():
+		return errRightsEnded
+	case l.x.tooLong():
 		return errTooLong
 	}
 	if l.count++; l.count > 1 && !l.form.lines {
@@ -178,7 +182,7 @@ func (l *listWriter) end(err error, tail string) error {
 
 // isGone reports whether the client takes no more of the answer, given the error that ended it.
 func (l *listWriter) isGone(err error) bool {
-	return errors.Is(err, errClientGone) || l.x.context().Err() != nil
+	return errors.Is(err, errClientGone) || l.x.isGone()
 }
 
 // againSoon is the advice to try again where an answer has no Retry-After.
@@ -187,6 +191,7 @@ const againSoon = " Try again in a moment."
 // appendProblem appends a problem as a member of a line, in words for an answer that has begun, and
 // logs the error if the client did not cause it.
 func (x *exchange) appendProblem(dst []byte, err error) []byte {
+	err = x.whyEnded(err)
 	p := x.explained(problemOf(err), err).Underway(againSoon)
 	x.logFailure(p, err)
 	return append(append(dst, `"problem":`...), x.problemDocument(p)...)

@@ -51,6 +51,7 @@ func unchanged(have kv.Condition, e *kv.Entry, err error) bool {
 //	the feed ends (goaway)                  answers what it read last
 //	the entry's time to live is over        reads
 //	the time to wait is over                answers what it read last: 304, or 404
+//	the caller loses its rights             ends: 401 or 403
 //	the client goes away                    ends without an answer
 //
 // After each read it answers if the key has changed, and goes on waiting if not.
@@ -65,6 +66,7 @@ func (s *Server) longPoll(
 			return kv.Entry{}, err
 		}
 	}
+	x.endWithRights()
 	p := waitingPoll{server: s, x: x, wanted: wanted, have: have}
 	if p.read() {
 		return p.entry, p.err
@@ -72,7 +74,11 @@ func (s *Server) longPoll(
 	if err := s.enterPoll(x); err != nil {
 		return kv.Entry{}, err
 	}
-	return p.await(wait)
+	e, err := p.await(wait)
+	if lost := x.recheck(); lost != nil {
+		return kv.Entry{}, lost
+	}
+	return e, err
 }
 
 // A waitingPoll is a long poll whose client has what was read first.

@@ -37,6 +37,7 @@ func (s *Server) listMarkers(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	x.endWithRights()
 	found, err := readAndHold(x, 0, func() (kvclient.Listing, int64, error) {
 		found, err := b.Markers(x.context(), filters)
 		found.Release() // as the answer takes room of its own, at once

@@ -38,6 +38,7 @@ func problemOf(err error) problem.Error {
 // closed only its half of the connection, and ending the answer in the ordinary way would give it a
 // 200.
 func (x *exchange) fail(err error) {
+	err = x.whyEnded(err)
 	if errors.Is(err, context.Canceled) && x.context().Err() != nil {
 		x.cut()
 	}

@@ -21,11 +21,16 @@ type grant struct {
 	// isLive reports whether the request shows what the filters select from now on. It then ends
 	// also if they would select more.
 	isLive bool
+	// isSome reports whether the request needs the right for some key only, as long as its body
+	// has not come.
+	isSome bool
 }
 
 // holds reports whether a caller with these rights still has the grant.
 func (g *grant) holds(rights *auth.Rights) bool {
 	switch {
+	case g.isSome:
+		return rights.MaySome(g.actions, g.bucket)
 	case g.key != kv.Key{}:
 		return rights.May(g.actions, g.bucket, g.key)
 	case !g.isLive:
@@ -71,6 +76,7 @@ func (x *exchange) needSome(actions auth.Actions, bucket kv.BucketName) error {
 	if !x.caller.Rights.MaySome(actions, bucket) {
 		return forbidden(actions, bucket)
 	}
+	x.granted(grant{actions: actions, bucket: bucket, isSome: true})
 	return nil
 }
 

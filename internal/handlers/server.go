@@ -222,6 +222,9 @@ func New(options Options) (*Server, error) {
 	if s.tickets == nil {
 		s.tickets = auth.NewGate(auth.OpenPolicy)
 	}
+	if options.Metrics != nil {
+		options.Metrics.MustRegister(underwayMetrics{s.tickets})
+	}
 	s.unrouted = s.metrics.route("")
 	if s.json, err = api.JSON(options.BasePath); err != nil {
 		return nil, fmt.Errorf("contract as JSON: %w", err)

@@ -95,6 +95,7 @@ func (s *Server) watch(x *exchange, request *watchRequest) error {
 		connectionCloser(x.request))
 	writer.HalfClosable = x.request.ProtoMajor == 1
 	defer out.close()
+	out.followCaller(x, writer)
 	if err := s.subscribe(x.waitContext(), x.store, out, writer.Wake); err != nil {
 		return s.refuseWatch(x, request, err)
 	}
@@ -114,6 +115,15 @@ type openStream struct {
 	place streamPlace
 	// follower says what the stream sends.
 	follower *sse.Follower
+
+	// ofCaller ends the stream with the rights of its caller, of whom gate knows. gate is nil if
+	// callers are not asked.
+	ofCaller auth.Follower
+	gate     *auth.Gate
+	// still reports whether the stream may go on with other rights.
+	still func(*auth.Rights) bool
+	// writer is what ends then.
+	writer dismissable
 }
 
 // newOpenStream returns a stream that holds nothing yet.
@@ -128,6 +138,9 @@ func newOpenStream(request *watchRequest) *openStream {
 
 // close ends the subscriptions of the stream and gives up its place.
 func (o *openStream) close() {
+	if o.gate != nil {
+		o.gate.Close(&o.ofCaller)
+	}
 	o.place.release()
 	o.follower.Close()
 }

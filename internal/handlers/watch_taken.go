@@ -46,6 +46,7 @@ func (s *Server) watchTaken(x *exchange, o *openStream) error {
 			s.logAnswer(line)
 		}
 	}()
+	o.followCaller(x, taken)
 	if err := s.subscribe(x.waitContext(), x.store, o, taken.Wake); err != nil {
 		return s.refuseWatch(x, request, err)
 	}
