@@ -118,6 +118,9 @@ type connection struct {
 	// speaksTLS says that it carries TLS, so that no answer can be sent on it in the clear. It is
 	// set before the first byte is read.
 	speaksTLS bool
+	// handshake is held while a handshake is under way; nil otherwise. It can be evicted while the
+	// client sends nothing. Only the goroutine of the handshake uses it.
+	handshake *bound.Hold
 	// written counts the bytes of TLS that were written since the last step.
 	written atomic.Int64
 	// flooded says that nothing more is read from it, see Flooded.
@@ -236,6 +239,10 @@ func (c *connection) Read(p []byte) (int, error) {
 	}
 	if c.flooded.Load() {
 		return 0, c.endFlood()
+	}
+	if c.handshake != nil {
+		c.handshake.Evictable(func() { c.Close() })
+		defer c.handshake.Evictable(nil)
 	}
 	n, err := c.socket.Read(p)
 	if c.flooded.Load() {

@@ -17,10 +17,14 @@ import (
 )
 
 const (
-	// handshakeTime bounds a handshake, from the moment at which the connection is accepted.
+	// handshakeTime bounds the wait for the first byte of a handshake, and the handshake itself.
 	handshakeTime = 5 * time.Second
-	// handshakePatience is how long a handshake may take if others wait for its place.
-	handshakePatience = time.Second
+	// handshakeWait is how long a handshake that has begun waits for a place. Thousands of clients
+	// that come back at once take some time.
+	handshakeWait = 10 * time.Second
+	// handshakePatience is how long a client may send nothing of a handshake if others wait for its
+	// place. The time that the gateway itself takes does not count.
+	handshakePatience = 2 * time.Second
 	// handshakePlaces is how many handshakes may be under way. Each takes some 40 KB.
 	handshakePlaces = 512
 	// expiredGrace is for how long a connection stays whose client's certificate has expired, so
@@ -86,10 +90,10 @@ func secure(
 		Limit:    handshakePlaces,
 		PerOwner: handshakePlaces / 4 * 3,
 		Patience: handshakePatience,
-		Wait:     handshakeTime,
+		Wait:     handshakeWait,
 		QueuedBy: name,
-		AtLimit: "a handshake waits, clients taking turns; meanwhile those that have taken 1 s " +
-			"are ended",
+		AtLimit: "a handshake waits for up to 10 s, clients taking turns; meanwhile those are " +
+			"ended whose clients have sent nothing for 2 s",
 	})
 	h.deadline = bounds.New(bound.Spec{
 		Name: name + "-handshake-time", Of: "the time for a TLS handshake, of " + name,
@@ -160,17 +164,20 @@ func (h *handshakes) shake(c *connection) {
 // handshake does a handshake within its time. It takes no place before the client has sent
 // something.
 func (h *handshakes) handshake(c *connection, conn *tls.Conn) error {
-	ctx, cancel := context.WithTimeout(context.Background(), h.deadline.Duration())
-	defer cancel()
-	defer context.AfterFunc(ctx, func() { c.Close() })()
+	tooLong := time.AfterFunc(h.deadline.Duration(), func() { c.Close() })
+	defer tooLong.Stop()
 	if err := awaitBytes(c.socket); err != nil {
 		return err
 	}
+	tooLong.Stop()
 	var place bound.Hold
-	if err := h.places.Take(ctx, &place, c.owner, 1, func() { c.Close() }); err != nil {
+	if err := h.places.Take(context.Background(), &place, c.owner, 1, nil); err != nil {
 		return err
 	}
-	err := conn.HandshakeContext(ctx)
+	tooLong.Reset(h.deadline.Duration())
+	c.handshake = &place
+	err := conn.HandshakeContext(context.Background())
+	c.handshake = nil
 	place.Release()
 	if plain, ok := errors.AsType[tls.RecordHeaderError](err); ok && plain.Conn != nil &&
 		looksLikeHTTP(plain.RecordHeader[:]) {

@@ -61,6 +61,8 @@ const (
 	pollBytesHTTP2 = 36 << 10
 	// streamBytes is what a stream with a goroutine takes.
 	streamBytes = 24 << 10
+	// tlsBytes is what TLS takes beside that, of a connection over HTTP/1.1.
+	tlsBytes = 28 << 10
 )
 
 // leastStreamMemory is the limit of newStreamMemory for up to 20,000 streams and long polls. With
@@ -76,7 +78,8 @@ func newStreamMemory(set *bound.Set, streams int) *bound.Bound {
 	return set.New(bound.Spec{
 		Name: "stream-memory",
 		Of: "memory of the long polls that wait, 48 KiB each or 36 KiB over HTTP/2, and of the " +
-			"streams, except for those of plain HTTP/1.1, 24 KiB each",
+			"streams, except for those of plain HTTP/1.1, 24 KiB each; over HTTP/1.1 with TLS " +
+			"28 KiB more",
 		Unit:     bound.Bytes,
 		Limit:    limit,
 		PerOwner: limit / 4 * 3,
@@ -110,6 +113,9 @@ func (p *streamPlace) release() {
 func (s *Server) enterStreams(x *exchange, p *streamPlace, bytes int64) error {
 	if p.place.Size() > 0 {
 		return nil
+	}
+	if bytes > 0 && x.request.TLS != nil && x.request.ProtoMajor == 1 {
+		bytes += tlsBytes
 	}
 	err := s.streamPlaces.TakeFor(x.context(), &p.place, 1)
 	if err == nil {

@@ -340,6 +340,29 @@ func clientHello(t *testing.T) []byte {
 	return hello[:n]
 }
 
+// Many clients of one address that come at once, as after a restart behind a NAT, are all served.
+func TestTLSHerdIsServed(t *testing.T) {
+	t.Parallel()
+	s := startSecured(t)
+	const herd = 1000
+	failed := make(chan error, herd)
+	for i := range herd {
+		c := s.client(i%2 == 0)
+		go func() {
+			status, _, _, err := get(c, s.url+"/readyz")
+			if err == nil && status != 200 {
+				err = fmt.Errorf("status %d", status)
+			}
+			failed <- err
+		}()
+	}
+	for range herd {
+		if err := <-failed; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Handshakes that do not go on are ended, and do not keep others out.
 func TestTLSHandshakesHaveADeadline(t *testing.T) {
 	t.Parallel()
