@@ -81,7 +81,8 @@ var helpTexts = map[string]string{
 		"(default ${default}).",
 
 	"public-url": "The address that clients use, such as https://kv.example.com, where it is not " +
-		"the gateway's own. Metadata for clients with OAuth name it.",
+		"the gateway's own. Requests for its host are answered, its pages may change something, " +
+		"and metadata for clients with OAuth name it.",
 	"ticket-key": "File with keys that sign the tickets of browsers, each on a line, as openssl " +
 		"rand -base64 32 makes them. The first signs, and all of them check. Gateways with the " +
 		"same keys take each other's tickets. Without it each process has a random key.",

@@ -255,7 +255,7 @@ func (c *config) handlerOptions(log zerolog.Logger) handlers.Options {
 		BasePath:             c.BasePath,
 		PublicURL:            c.PublicURL,
 		CheckHost:            c.checkHost(),
-		AllowedHosts:         c.AllowedHost,
+		AllowedHosts:         c.ownHosts(),
 		AllowOrigins:         c.AllowOrigin,
 		LogKeys:              c.LogKeys,
 		RequirePreconditions: c.RequirePreconditions,

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -58,6 +59,16 @@ func (c *config) checkPublicURL(m *mistakeList) {
 		m.add("--public-url: %s must end with the --base-path %s, below which the gateway serves "+
 			"everything", c.PublicURL, c.BasePath)
 	}
+}
+
+// ownHosts returns the names of hosts for which the gateway answers where it checks that: those of
+// --allowed-host, and that of --public-url.
+func (c *config) ownHosts() []string {
+	u, err := url.Parse(c.PublicURL)
+	if err != nil || u.Host == "" {
+		return c.AllowedHost
+	}
+	return append(slices.Clone(c.AllowedHost), u.Hostname())
 }
 
 // auditTime bounds the wait for the last lines of the audit log.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kvgateway/internal/auth"
 	"kvgateway/internal/bound"
 	"kvgateway/internal/handlers/problem"
 )
@@ -122,10 +123,28 @@ func (s *Server) checkSite(x *exchange) error {
 	}
 	site := r.Header.Get("Sec-Fetch-Site")
 	ownSite := site == "" || site == "same-origin" || site == "none"
-	if !ownSite || origin != "" && !sameOrigin(origin, x.client.scheme, r.Host) {
+	ownOrigin := origin == "" || origin == s.publicOrigin ||
+		sameOrigin(origin, x.client.scheme, r.Host)
+	if !ownSite || !ownOrigin {
 		return crossSite(r, origin, site)
 	}
 	return nil
+}
+
+// checkAmbient refuses a request of a page of another origin whose caller is known by what the
+// browser adds by itself: a client certificate, or a password that it remembers. The page could not
+// read the answer, but it could tell from its status or its time what there is, and hold streams
+// open. A link that the user follows is let through. A ticket that was presented has its own check.
+func (s *Server) checkAmbient(x *exchange, ticket string) error {
+	h := x.request.Header
+	isBasic := len(h["Authorization"]) > 0 &&
+		strings.HasPrefix(strings.ToLower(h.Get("Authorization")), "basic ")
+	isLink := x.request.Method == http.MethodGet && h.Get("Sec-Fetch-Mode") == "navigate" &&
+		h.Get("Sec-Fetch-Dest") == "document"
+	if ticket != "" || isLink || !isBasic && x.caller.Kind != auth.Certificate {
+		return nil
+	}
+	return s.checkSite(x)
 }
 
 // crossSite returns the problem of a change that seems to come from a page of another origin. Its

@@ -61,7 +61,10 @@ func TestUnknownHostIsRefused(t *testing.T) {
 func TestCrossSiteWritesAreRefused(t *testing.T) {
 	t.Parallel()
 	allowedOrigins := []string{"https://app.example.com", "http://localhost:3000"}
-	g := start(t, func(s *setup) { s.handlers.AllowOrigins = allowedOrigins })
+	g := start(t, func(s *setup) {
+		s.handlers.AllowOrigins = allowedOrigins
+		s.handlers.PublicURL = "https://kv.example.com/kv"
+	})
 	kv := g.shop(t)
 	own := "http://" + g.address
 	for _, tc := range []struct {
@@ -77,6 +80,7 @@ func TestCrossSiteWritesAreRefused(t *testing.T) {
 		{[]string{"Origin: https://app.example.com"}, true},
 		{[]string{"Origin: https://app.example.com", "Sec-Fetch-Site: cross-site"}, true},
 		{[]string{"Origin: http://localhost:3000", "Sec-Fetch-Site: same-site"}, true},
+		{[]string{"Origin: https://kv.example.com"}, true}, // its own, by --public-url
 
 		{[]string{"Sec-Fetch-Site: cross-site"}, false},
 		{[]string{"Sec-Fetch-Site: same-site"}, false},
@@ -90,6 +94,8 @@ func TestCrossSiteWritesAreRefused(t *testing.T) {
 		{[]string{"Origin: https://app.example.com.evil.example"}, false},
 		{[]string{"Origin: https://app.example.com:444"}, false},
 		{[]string{"Origin: http://app.example.com"}, false},
+		{[]string{"Origin: http://kv.example.com"}, false},
+		{[]string{"Origin: https://kv.example.com/kv"}, false},
 		{[]string{"Origin: " + own + ".evil.example"}, false},
 		{[]string{"Origin: file://"}, false},
 		{[]string{"Origin: garbage"}, false},

@@ -60,6 +60,9 @@ func (s *Server) identify(x *exchange) (err error) {
 		return err
 	}
 	x.gate = gate
+	if err := s.checkAmbient(x, ticket); err != nil {
+		return err
+	}
 	if x.caller.Kind == auth.NATS {
 		// The gateway's own identity must not serve whoever names any credential.
 		return &auth.Refusal{Invalid: true,

@@ -43,11 +43,17 @@ func (s *Server) metadataURL() string {
 	if s.options.PublicURL == "" || s.options.Gate == nil || len(s.options.Gate.Issuers()) == 0 {
 		return ""
 	}
-	u, err := url.Parse(s.options.PublicURL)
-	if err != nil {
-		return "" // cmd/gateway has checked it.
+	return s.publicOrigin + metadataPath + strings.TrimPrefix(s.options.PublicURL, s.publicOrigin)
+}
+
+// originOf returns scheme and host of an address of the gateway, as browsers write an origin; "" if
+// there is none.
+func originOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return ""
 	}
-	return u.Scheme + "://" + u.Host + metadataPath + u.EscapedPath()
+	return u.Scheme + "://" + u.Host
 }
 
 // isMetadata reports whether an escaped path is that of the metadata, which is outside of the base
@@ -57,8 +63,7 @@ func (s *Server) isMetadata(path string) bool {
 	if !found {
 		return false
 	}
-	u, err := url.Parse(s.options.PublicURL)
-	return rest == "" || err == nil && rest == u.EscapedPath()
+	return rest == "" || rest == strings.TrimPrefix(s.options.PublicURL, s.publicOrigin)
 }
 
 // challenge adds to the answer to a request that is refused how the caller can present a

@@ -162,6 +162,9 @@ type Server struct {
 	ids *requestIDs
 	// yaml and json are the contract as it is served, below the base path.
 	yaml, json []byte
+	// publicOrigin is the origin of Options.PublicURL, "" if that is not known. Behind a proxy that
+	// replaces Host, it is that of the gateway's own pages.
+	publicOrigin string
 	// tickets is the gate that makes and takes tickets: that of the options, or, where there is
 	// none, one for which everybody may do everything.
 	tickets *auth.Gate
@@ -217,7 +220,9 @@ func New(options Options) (*Server, error) {
 		metrics: newMetrics(options, streamPlaces, loops, streamLimits),
 		ids:     newRequestIDs(),
 		tickets: options.Gate,
-		yaml:    api.YAML(options.BasePath),
+
+		publicOrigin: originOf(options.PublicURL),
+		yaml:         api.YAML(options.BasePath),
 	}
 	if s.tickets == nil {
 		s.tickets = auth.NewGate(auth.OpenPolicy)
