@@ -54,6 +54,8 @@ const (
 	// tokenCacheBytes bounds the JWTs and the credentials of NATS, each, that are kept because they
 	// were valid, with their callers.
 	tokenCacheBytes = 32 << 20
+	// natsHeaderBytes bounds the headers of credentials of NATS that are kept.
+	natsHeaderBytes = 8 << 20
 	// refusedNATSBytes bounds the ids of credentials that are remembered because NATS has refused
 	// them.
 	refusedNATSBytes = 1 << 20
@@ -78,11 +80,16 @@ type Gate struct {
 	ticketKeys *TicketKeys
 	// failures limits the credentials that are not valid.
 	failures *failures
-	// jwts are the JWTs that were valid, and natsCallers the credentials that NATS knows.
-	jwts        *generations[*knownJWT]
-	natsCallers *generations[*Caller]
+	// jwts are the JWTs that were valid. They are kept as they are: whoever can read the memory of
+	// the process sees those of the next requests, too, and a hash of each would cost a request
+	// more than all else that is done to know its caller.
+	jwts *generations[string, *knownJWT]
+	// natsCallers are the callers whose credentials NATS knows, and natsHeaders the headers from
+	// which these were read.
+	natsCallers *generations[tokenHash, *Caller]
+	natsHeaders *generations[string, knownNATS]
 	// refusedNATS has when to ask NATS again for a credential that it has refused.
-	refusedNATS *generations[time.Time]
+	refusedNATS *generations[tokenHash, time.Time]
 
 	// changing is held while a policy is put in force. It guards keys.
 	changing sync.Mutex
@@ -109,9 +116,10 @@ func NewGateWith(policy *Policy, options Options) *Gate {
 		options:     options,
 		ticketKeys:  NewTicketKeys(),
 		failures:    newFailures(),
-		jwts:        newGenerations[*knownJWT](tokenCacheBytes),
-		natsCallers: newGenerations[*Caller](tokenCacheBytes),
-		refusedNATS: newGenerations[time.Time](refusedNATSBytes),
+		jwts:        newGenerations[string, *knownJWT](tokenCacheBytes),
+		natsCallers: newGenerations[tokenHash, *Caller](tokenCacheBytes),
+		natsHeaders: newGenerations[string, knownNATS](natsHeaderBytes),
+		refusedNATS: newGenerations[tokenHash, time.Time](refusedNATSBytes),
 		followers:   newFollowers(),
 	}
 	if policy != nil {

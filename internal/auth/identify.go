@@ -96,6 +96,11 @@ func (a *attempt) identifyHeader(ctx context.Context, header string) (*Caller, e
 	scheme, credential, _ := strings.Cut(header, " ")
 	credential = strings.Trim(credential, " ")
 	passesThrough := a.policy.nats.Enabled
+	if passesThrough {
+		if caller := a.identifyNATSHeader(header); caller != nil {
+			return caller, nil
+		}
+	}
 	switch {
 	case strings.EqualFold(scheme, "Bearer"):
 		return a.identifyBearer(ctx, credential)
@@ -112,9 +117,16 @@ func (a *attempt) identifyHeader(ctx context.Context, header string) (*Caller, e
 // issuer is configured, and else as one of NATS. A token that could be meant for one of them goes
 // to no later one, even if it is not valid.
 func (a *attempt) identifyBearer(ctx context.Context, token string) (*Caller, error) {
-	switch {
-	case strings.HasPrefix(token, TokenPrefix):
+	if strings.HasPrefix(token, TokenPrefix) {
 		return a.policy.identifyOwnToken(token)
+	}
+	if known := a.gate.jwts.get(token); known != nil {
+		caller, err := a.identifyKnown(token, known)
+		if caller != nil || err != nil {
+			return caller, err
+		}
+	}
+	switch {
 	case !isVisible(token):
 		return nil, invalid("A token has visible ASCII characters only, and is not empty.")
 	case isJWT(token):

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -26,6 +27,7 @@ func (a *attempt) identifyNATS(credential *NATSCredential) (*Caller, error) {
 		return nil, invalid(notPassedThrough)
 	}
 	id := credential.ID()
+	credential.id = &id
 	if caller := a.gate.natsCallers.get(tokenHash(id)); caller != nil {
 		if caller.policy != a.policy {
 			again := *caller
@@ -33,6 +35,8 @@ func (a *attempt) identifyNATS(credential *NATSCredential) (*Caller, error) {
 			caller = &again
 			a.gate.natsCallers.set(tokenHash(id), caller, caller.sizeInCache())
 		}
+		header := strings.Clone(a.presented.Authorization[0])
+		a.gate.natsHeaders.set(header, knownNATS{caller.NATS, a.policy}, 100+len(header))
 		return caller, nil
 	}
 	if err := a.mayTry(); err != nil {
@@ -45,6 +49,26 @@ func (a *attempt) identifyNATS(credential *NATSCredential) (*Caller, error) {
 		Kind: NATS, Name: "nats-" + id.String(), Rights: Everything, NATS: credential,
 		policy: a.policy, presented: a.presented.clone(), credential: id[:],
 	}, nil
+}
+
+// A knownNATS is a credential that NATS knows, which was read from a header under a policy.
+type knownNATS struct {
+	credential *NATSCredential
+	policy     *Policy
+}
+
+// identifyNATSHeader returns the caller of a header that had a credential which NATS knows, nil if
+// that is not known. So the header is read once and not for each request.
+func (a *attempt) identifyNATSHeader(header string) *Caller {
+	known := a.gate.natsHeaders.get(header)
+	if known.policy != a.policy {
+		return nil
+	}
+	caller := a.gate.natsCallers.get(tokenHash(known.credential.ID()))
+	if caller == nil || caller.policy != a.policy {
+		return nil
+	}
+	return caller
 }
 
 // errNATSRefused refuses credentials that NATS has refused.

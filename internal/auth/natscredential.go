@@ -38,6 +38,9 @@ type NATSCredential struct {
 	User, Password string
 	// Token is that of the scheme Bearer; "" if there is a user.
 	Token string
+
+	// id is the id, nil if it was not asked for yet.
+	id *NATSID
 }
 
 // A NATSID stands for a credential wherever callers are told apart: in pools, caches, cursors and
@@ -57,6 +60,9 @@ var natsIDKey = func() (key [32]byte) {
 
 // ID returns the id of the credential.
 func (c *NATSCredential) ID() (id NATSID) {
+	if c.id != nil {
+		return *c.id
+	}
 	mac := hmac.New(sha256.New, natsIDKey[:])
 	for _, part := range []string{c.User, c.Password, c.Token} {
 		writeSized(mac, part)

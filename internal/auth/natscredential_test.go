@@ -37,8 +37,8 @@ func TestNATSCredentialIsPassedThrough(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if caller.Kind != auth.NATS || *caller.NATS != (auth.NATSCredential{
-		User: "ann", Password: "se:cret"}) {
+	if caller.Kind != auth.NATS || caller.NATS.User != "ann" ||
+		caller.NATS.Password != "se:cret" {
 		t.Error("it is another caller")
 	}
 	token, err := identify(t, gate, "Bearer s3cret")
