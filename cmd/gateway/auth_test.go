@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
@@ -192,7 +193,28 @@ func TestAuthExplainNamesTheRuleOrWhatIsMissing(t *testing.T) {
 	}
 }
 
-// An operation that is added to the contract must be explained, too.
+// needsOf returns the actions that the contract says an operation needs, and whether any right will
+// do.
+func needsOf(t *testing.T, operation *openapi3.Operation) (actions auth.Actions, someRight bool) {
+	t.Helper()
+	names, _ := operation.Extensions["x-needs"].([]any)
+	for _, name := range names {
+		action, known := auth.ParseAction(name.(string))
+		switch {
+		case name == "any":
+			someRight = true
+		case name == "admin":
+			actions |= auth.Configure
+		case known:
+			actions |= action
+		default:
+			t.Errorf("%s needs %v", operation.OperationID, name)
+		}
+	}
+	return actions, someRight
+}
+
+// An operation that is added to the contract must be explained, too, and as the contract says.
 func TestAuthExplainKnowsEveryOperation(t *testing.T) {
 	t.Parallel()
 	contract, err := api.Load()
@@ -201,7 +223,8 @@ func TestAuthExplainKnowsEveryOperation(t *testing.T) {
 	}
 	fill := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "x")
 	for path, item := range contract.Paths.Map() {
-		for method := range item.Operations() {
+		for method, operation := range item.Operations() {
+			actions, anyWillDo := needsOf(t, operation)
 			target := fill.Replace(path)
 			if path == "/watch" {
 				target += "?watch=shop"
@@ -212,8 +235,10 @@ func TestAuthExplainKnowsEveryOperation(t *testing.T) {
 			case path == "/tickets":
 			case err != nil:
 				t.Errorf("%s %s: %v", method, path, err)
-			case needsRight == (asked[0].extent == nothing):
-				t.Errorf("%s %s needs %v", method, path, asked)
+			case needsRight == (asked[0].extent == nothing),
+				anyWillDo != (asked[0].extent == anyRight), !actions.Has(asked[0].actions),
+				asked[0].extent != bodyKeys && asked[0].actions != actions:
+				t.Errorf("%s %s needs %v, by the contract %v", method, path, asked, actions)
 			}
 		}
 	}
