@@ -19,7 +19,7 @@ import (
 // results.
 var commands = map[string]cells.Command{
 	"watch": cells.Streams, "many": cells.Many, "transactions": cells.Transactions,
-	"report": writeReport,
+	"callers": cells.Callers, "report": writeReport,
 }
 
 func main() {

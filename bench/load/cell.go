@@ -22,10 +22,16 @@ type Cell struct {
 	Operation   string // one of the constants above
 	Connections int    // of HTTP; for the raw systems, the goroutines that share one connection
 	ValueBytes  int
+
+	Caller        string // what the caller presents, "" for nothing; GET only
+	Authorization string // the header with which it does, "" for none
 }
 
-// String returns a cell as -cell takes it, such as "get/32/128".
+// String returns a cell as -cell takes it, such as "get/32/128". A caller follows the operation.
 func (c Cell) String() string {
+	if c.Caller != "" {
+		c.Operation += "-" + c.Caller
+	}
 	return fmt.Sprintf("%s/%d/%d", c.Operation, c.Connections, c.ValueBytes)
 }
 

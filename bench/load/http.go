@@ -111,7 +111,8 @@ func newHTTPWorker(address string, number int, c Cell) (*httpWorker, error) {
 	case OpGet:
 		w.wantBody = c.ValueBytes
 	case OpCAS:
-		puts := requestsOf(address, number, Cell{OpPut, 1, c.ValueBytes})
+		put := Cell{Operation: OpPut, Connections: 1, ValueBytes: c.ValueBytes}
+		puts := requestsOf(address, number, put)
 		if err := w.learnRevisions(puts); err != nil {
 			closeSocket(socket)
 			return nil, err

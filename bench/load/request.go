@@ -36,7 +36,7 @@ func requestsOf(host string, worker int, c Cell) (requests []request) {
 		path := "/buckets/" + c.Bucket() + "/keys/" + keyFor(worker, i)
 		switch c.Operation {
 		case OpGet:
-			requests = append(requests, request{head: getRequest(host, path)})
+			requests = append(requests, request{head: getRequest(host, path, c)})
 		case OpPut:
 			requests = append(requests, request{head: PutRequest(host, path, "", value)})
 		case OpCAS:
@@ -52,7 +52,13 @@ func requestsOf(host string, worker int, c Cell) (requests []request) {
 	return requests
 }
 
-func getRequest(host, path string) []byte { return bodyless(host, path, "*/*") }
+func getRequest(host, path string, c Cell) []byte {
+	accept := "*/*"
+	if c.Authorization != "" {
+		accept += "\r\nAuthorization: " + c.Authorization
+	}
+	return bodyless(host, path, accept)
+}
 
 // StreamRequest returns a GET of a stream of events.
 func StreamRequest(host, path string) []byte { return bodyless(host, path, "text/event-stream") }

@@ -74,7 +74,7 @@ func TestParseResponseDoesNotAllocate(t *testing.T) {
 func TestRequestsAreWellFormed(t *testing.T) {
 	keys := make(map[string]bool)
 	for _, op := range AllOperations {
-		requests := requestsOf("127.0.0.1:8080", 7, Cell{op, 1, 128})
+		requests := requestsOf("127.0.0.1:8080", 7, cellOf(op))
 		for i := range requests {
 			requests[i].etag = []byte(`"42-k3f9x"`)
 			for range 2 { // The second is put together in the buffer of the first.
@@ -108,7 +108,7 @@ func checkRequest(t *testing.T, op string, i int, text []byte) (got *http.Reques
 		request.Header.Set(name, value)
 	}
 	handler.ServeHTTP(nil, request)
-	want := "/buckets/" + (Cell{op, 1, 128}).Bucket() + "/keys/" + keyFor(7, i)
+	want := "/buckets/" + cellOf(op).Bucket() + "/keys/" + keyFor(7, i)
 	if got.URL.Path != want || got.Header.Get("Host") != "127.0.0.1:8080" {
 		t.Errorf("%s: asks for %s of %s", op, got.URL.Path, got.Header.Get("Host"))
 	}
@@ -123,4 +123,9 @@ func checkRequest(t *testing.T, op string, i int, text []byte) (got *http.Reques
 		t.Errorf("%s: ttl %q", op, ttl)
 	}
 	return got
+}
+
+// cellOf returns a cell of an operation.
+func cellOf(operation string) Cell {
+	return Cell{Operation: operation, Connections: 1, ValueBytes: 128}
 }
