@@ -339,3 +339,23 @@ func TestTicketBesideAnotherCredentialIsRefused(t *testing.T) {
 		t.Errorf("status %d", s.status)
 	}
 }
+
+// A stream with a ticket is told before the ticket ends, and ends with the rights of the credential
+// that the ticket stands for.
+func TestStreamOfATicketEndsWithItsCredential(t *testing.T) {
+	inBothForms(t, func(t *testing.T, form func(*setup)) {
+		end := time.Now().Add(32 * time.Second).UTC().Format(time.RFC3339)
+		g := startGuarded(t, []string{"soon > watch " + end, "ann > watch"}, form)
+		g.shop(t)
+		watch := func(name string) *eventStream {
+			t.Helper()
+			return g.watch(t, "/buckets/shop/watch?ticket="+g.ticketFor(t, name, "shop"))
+		}
+		soon, ann := watch("soon"), watch("ann")
+		soon.awaitGoAway("auth-expiring")
+		began := time.Now()
+		g.change(t, "soon > watch")
+		ann.awaitGoAway("permissions")
+		within(t, began)
+	})
+}
