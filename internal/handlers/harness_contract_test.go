@@ -280,7 +280,8 @@ var ofHTTP = []string{
 	"Cache-Control", "Connection", "Content-Length", "Content-Type", "Date", "Transfer-Encoding",
 	"X-Content-Type-Options",
 	// These are for browsers, with pages of other origins.
-	"Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Vary",
+	"Access-Control-Allow-Credentials", "Access-Control-Allow-Origin",
+	"Access-Control-Expose-Headers", "Vary",
 }
 
 // checkHeaders checks that an answer has the headers that are required there, and none that the

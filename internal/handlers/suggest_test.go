@@ -59,7 +59,7 @@ func TestPathsThatAreNearlyRight(t *testing.T) {
 			}
 		}
 		for _, target := range []string{
-			"/tickets", "/buckets/shop/key/..", "/buckets/shop/%3Cscript%3E", "/buckets/shop/a*",
+			"/buckets/shop/key/..", "/buckets/shop/%3Cscript%3E", "/buckets/shop/a*",
 			"/buckets/a.b/key/a", "/shop/keys/..",
 			"/nothing", "/problems/nothing", "/metrics", "/" + strings.Repeat("b", 5000),
 			strings.Repeat("/b", 5000), "/buckets/" + strings.Repeat("/", 3000),
