@@ -96,6 +96,11 @@ func serve(
 	}
 	feeds := feed.NewHub(client, feed.Options{Bounds: bounds, Logger: log})
 	defer feeds.Close()
+	identities, err := newIdentities(gate, client, feeds, bounds, log)
+	if err != nil {
+		return err
+	}
+	defer closeIdentities(identities)
 
 	var draining atomic.Bool
 	options := c.handlerOptions(log)
@@ -104,7 +109,7 @@ func serve(
 	}
 	options.Client, options.Feeds, options.Bounds = client, feeds, bounds
 	options.Audit = lines
-	options.Gate = gate
+	options.Gate, options.Identities = gate, identities
 	options.Metrics, options.Draining = registry, draining.Load
 	if embedded != nil {
 		options.Failing, options.TooManyBuckets = embedded.WriteError, embedded.TooManyStreams
@@ -144,7 +149,7 @@ func serve(
 	if err == nil {
 		waitFor(c.DrainDelay, failed)
 	}
-	feeds.EndSubscriptions() // ends the streams, for which http.Server.Shutdown would wait for ever
+	endStreams(feeds, identities)
 	farewell := time.Now().Add(min(farewellTime, c.ShutdownTimeout))
 	defer time.AfterFunc(time.Until(farewell), handler.EndStreams).Stop()
 	client.StopWaiting()

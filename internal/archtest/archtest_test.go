@@ -29,10 +29,13 @@ func isHelper(path string) bool {
 // may import none, and none may import it.
 var ours = map[string][]string{
 	"cmd/gateway": {"internal/audit", "internal/auth", "internal/bound", "internal/feed",
-		"internal/handlers", "internal/kv", "internal/kvclient", "internal/natsd"},
+		"internal/handlers", "internal/identity", "internal/kv", "internal/kvclient",
+		"internal/natsd"},
 	"internal/handlers": {"api", "internal/audit", "internal/auth", "internal/bound",
-		"internal/feed", "internal/handlers/problem", "internal/jsonpatch", "internal/kv",
-		"internal/kvclient", "internal/sse", "internal/sse/stream"},
+		"internal/feed", "internal/handlers/problem", "internal/identity", "internal/jsonpatch",
+		"internal/kv", "internal/kvclient", "internal/sse", "internal/sse/stream"},
+	"internal/identity": {"internal/auth", "internal/bound", "internal/feed", "internal/kv",
+		"internal/kvclient"},
 	"internal/handlers/problem": {"internal/bound", "internal/kv"},
 	"internal/sse":              {"internal/feed", "internal/kv", "internal/sse/stream"},
 	"internal/sse/stream":       {"internal/bound"},

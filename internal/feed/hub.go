@@ -84,8 +84,8 @@ type Hub struct {
 	filterMemory *bound.Bound
 	// pollLimit bounds how much of a log one poll looks at.
 	pollLimit pollLimit
-	// stats counts what the feeds do.
-	stats Stats
+	// stats counts what the feeds do, those of hubs beside this one included.
+	stats *Stats
 
 	// ctx ends when the hub is closed.
 	ctx context.Context
@@ -166,6 +166,51 @@ func NewHub(client *kvclient.Client, options Options) *Hub {
 	return h
 }
 
+// Places bound the feeds of the hubs of other identities together.
+type Places struct {
+	// feeds bounds those that have a source, and resting those that rest.
+	feeds, resting *bound.Bound
+}
+
+// othersLinger is how long feeds of other identities stay after their last subscription. It is
+// short, since a feed of another hub does not give way to a new one.
+const othersLinger = 5 * time.Second
+
+// NewPlaces makes places for so many feeds with a source. One client has at most half of them.
+func NewPlaces(set *bound.Set, feeds int) *Places {
+	source, rest := feedPlaceSpec(feeds), restPlaceSpec(feeds)
+	source.Name, rest.Name = "passed-"+source.Name, "passed-"+rest.Name
+	source.Of += ", by callers whose credential is passed through to NATS"
+	rest.Of += ", of callers whose credential is passed through to NATS"
+	return &Places{feeds: set.New(source), resting: set.New(rest)}
+}
+
+// Beside starts a hub for the client of another NATS identity. It has feeds of its own, with these
+// places, and shares all other bounds with h.
+func (h *Hub) Beside(client *kvclient.Client, places *Places) *Hub {
+	other := &Hub{
+		client:         client,
+		options:        h.options,
+		openReadings:   h.openReadings,
+		activeReadings: h.activeReadings,
+		filterMemory:   h.filterMemory,
+		pollLimit:      h.pollLimit,
+		stats:          h.stats,
+
+		mailboxLimit: h.mailboxLimit,
+		feedPlaces:   places.feeds,
+		restPlaces:   places.resting,
+		logMemory:    h.logMemory,
+		keyMemory:    h.keyMemory,
+
+		feeds: make(map[kv.BucketName]*Feed),
+	}
+	other.options.Linger = min(other.options.Linger, othersLinger)
+	other.ctx, other.stop = context.WithCancel(context.Background())
+	client.Observe(other.routeAdvisory)
+	return other
+}
+
 // newHub returns a hub without a client.
 func newHub(options Options) *Hub {
 	h := &Hub{
@@ -174,10 +219,11 @@ func newHub(options Options) *Hub {
 		activeReadings: activeBound(options.Bounds, options.Snapshots),
 		filterMemory:   filterBound(options.Bounds),
 		pollLimit:      defaultPollLimit,
+		stats:          new(Stats),
 
 		mailboxLimit: advisoryBound(options.Bounds),
-		feedPlaces:   feedPlaceBound(options.Bounds, options.Feeds),
-		restPlaces:   restPlaceBound(options.Bounds, options.Feeds),
+		feedPlaces:   options.Bounds.New(feedPlaceSpec(options.Feeds)),
+		restPlaces:   options.Bounds.New(restPlaceSpec(options.Feeds)),
 		logMemory:    logBound(options.Bounds, options.AllLogs),
 		keyMemory:    keyBound(options.Bounds),
 
@@ -188,7 +234,7 @@ func newHub(options Options) *Hub {
 }
 
 // Stats returns the hub's counters.
-func (h *Hub) Stats() *Stats { return &h.stats }
+func (h *Hub) Stats() *Stats { return h.stats }
 
 // Size returns how many feeds have a source, or look for one, and how many bytes the logs of all
 // feeds take.

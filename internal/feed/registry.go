@@ -58,22 +58,22 @@ import (
 // some kilobytes.
 const restingPerFeed = 8
 
-// restPlaceBound bounds the feeds that rest.
-func restPlaceBound(set *bound.Set, feeds int) *bound.Bound {
+// restPlaceSpec bounds the feeds that rest.
+func restPlaceSpec(feeds int) bound.Spec {
 	resting := restingPerFeed * int64(feeds)
-	return set.New(bound.Spec{
+	return bound.Spec{
 		Name:     "feeds-resting",
 		Of:       "buckets that do not exist and are waited for by streams which come back",
 		Unit:     bound.Places,
 		Limit:    resting,
 		PerOwner: max(1, resting/2),
 		AtLimit:  "a stream that comes back for another such bucket is refused with 429 or 503",
-	})
+	}
 }
 
-// feedPlaceBound bounds the feeds that have a source.
-func feedPlaceBound(set *bound.Set, feeds int) *bound.Bound {
-	return set.New(bound.Spec{
+// feedPlaceSpec bounds the feeds that have a source.
+func feedPlaceSpec(feeds int) bound.Spec {
+	return bound.Spec{
 		Name:     "feeds",
 		Of:       "buckets that are watched, with a consumer each",
 		Unit:     bound.Places,
@@ -81,7 +81,7 @@ func feedPlaceBound(set *bound.Set, feeds int) *bound.Bound {
 		PerOwner: max(1, int64(feeds)/2),
 		AtLimit: "a bucket that nobody watches gives way; otherwise the stream is refused with " +
 			"429 or 503",
-	})
+	}
 }
 
 // advisoryBound says how many advisories wait for a feed. Each feed has a mailbox of its own.

@@ -24,7 +24,7 @@ func (s *Server) listBuckets(x *exchange) error {
 	for _, rule := range x.caller.Rights.Rules() {
 		parts = append(parts, rule.Bucket.String())
 	}
-	digest := listingDigest(nil, parts...)
+	digest := x.listingDigest(nil, parts...)
 	page, err := pageOf(x.query, defaultBucketsLimit, digest)
 	if err != nil {
 		return err

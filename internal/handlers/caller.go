@@ -7,6 +7,7 @@ import (
 	"kvgateway/internal/auth"
 	"kvgateway/internal/feed"
 	"kvgateway/internal/handlers/problem"
+	"kvgateway/internal/identity"
 	"kvgateway/internal/kvclient"
 )
 
@@ -18,6 +19,26 @@ type store struct {
 	client *kvclient.Client
 	// feeds has the live views of the buckets of client.
 	feeds *feed.Hub
+	// identity is that of a caller whose credential is passed through; nil for the gateway's own.
+	identity *identity.Identity
+}
+
+// defaultConsistency returns whose answers reads take that do not say it. A read of the leader
+// needs other NATS permissions than a direct get, which users have seldom (ADR-31).
+func (s store) defaultConsistency() kvclient.Consistency {
+	if s.identity != nil {
+		return kvclient.Any
+	}
+	return kvclient.Leader
+}
+
+// account returns what tells buckets of one name in several NATS accounts apart, wherever something
+// is remembered by the name of a bucket; "" for the gateway's own.
+func (s store) account() string {
+	if s.identity == nil {
+		return ""
+	}
+	return s.identity.Account()
 }
 
 // needsCaller reports whether the requests of a route must have a caller who is known. Everything
@@ -33,7 +54,7 @@ func isStream(path string) bool { return strings.HasSuffix(path, "/watch") }
 
 // identify finds out who makes the request, and with which store it is answered.
 func (s *Server) identify(x *exchange) (err error) {
-	x.store = store{s.client, s.feeds}
+	x.store = store{client: s.client, feeds: s.feeds}
 	r, ticket := x.request, ""
 	if isStream(x.route.pattern) {
 		if ticket, err = s.presentedTicket(x); err != nil {
@@ -64,11 +85,49 @@ func (s *Server) identify(x *exchange) (err error) {
 		return err
 	}
 	if x.caller.Kind == auth.NATS {
-		// The gateway's own identity must not serve whoever names any credential.
+		return s.passThrough(x)
+	}
+	return nil
+}
+
+// passThrough makes the request be answered as the NATS identity of its caller. The gateway's own
+// identity must not serve whoever names any credential.
+func (s *Server) passThrough(x *exchange) error {
+	if s.options.Identities == nil {
 		return &auth.Refusal{Invalid: true,
 			Detail: "NATS credentials are not passed through here. Use another credential."}
 	}
+	gate := s.options.Gate
+	i, err := s.options.Identities.Acquire(x.context(), x.caller.NATS)
+	if errors.Is(err, kvclient.ErrWrongCredential) {
+		return gate.NATSRefused(x.caller, x.client.owner)
+	}
+	if err != nil {
+		return err
+	}
+	x.store = store{i.Client(), i.Feeds(), i}
+	if x.caller.Name != i.Name() { // The gate did not know yet that NATS accepts it.
+		named := *x.caller
+		named.Name = i.Name()
+		gate.NATSAccepted(&named)
+		x.caller = &named
+	}
 	return nil
+}
+
+// hold keeps the identity of the store for something that outlives the request, such as a stream.
+// Each hold must be released.
+func (s store) hold() {
+	if s.identity != nil {
+		s.identity.Retain()
+	}
+}
+
+// release ends what the request has of the identity, or a hold.
+func (s store) release() {
+	if s.identity != nil {
+		s.identity.Release()
+	}
 }
 
 // refusalProblem returns the problem of a request whose caller is not known. [Server.challenge]

@@ -115,7 +115,7 @@ func (s *Server) entryListing(x *exchange) (l entryListing, err error) {
 	}
 	keys := x.query["key"]
 	head := []string{"entries", name.String(), l.selection.Prefix, strconv.Itoa(len(keys))}
-	l.digest = listingDigest(l.selection.Filters, slices.Concat(head, keys)...)
+	l.digest = x.listingDigest(l.selection.Filters, slices.Concat(head, keys)...)
 	if l.page, err = pageOf(x.query, defaultEntriesLimit, l.digest); err != nil {
 		return l, err
 	}

@@ -204,6 +204,7 @@ func (s *Server) finish(x *exchange) {
 	if x.sending != nil {
 		x.sending.end()
 	}
+	x.store.release()
 	x.largeHead.Release()
 	x.openPlace.Release()
 	x.pollPlace.release()

@@ -115,6 +115,7 @@ func start(t testing.TB, configure ...func(*setup)) *gateway {
 	g.client, s.handlers.Client, g.basePath = client, client, s.handlers.BasePath
 	hub := feed.NewHub(client, s.feeds)
 	s.handlers.Feeds = hub
+	passThrough(t, &s)
 	handler, err := handlers.New(s.handlers)
 	if err != nil {
 		t.Fatalf("handlers: %v", err)

@@ -30,7 +30,11 @@ func (x *exchange) idempotency() (i kvclient.Idempotency, err error) {
 			`retries, such as "8e03978e-40d5-43dd".`)
 	}
 	i = kvclient.Idempotency{Key: key}
-	if x.caller.Kind != auth.Anonymous {
+	switch nats := x.caller.NATS; {
+	case nats != nil && nats.User != "":
+		// The user that NATS has accepted is the same at every gateway, unlike the name in logs.
+		i.Caller = "nats user " + nats.User
+	case x.caller.Kind != auth.Anonymous:
 		i.Caller = x.caller.Kind.String() + " " + x.caller.Name
 	}
 	return i, nil

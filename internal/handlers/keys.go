@@ -126,7 +126,7 @@ func keyListingOf(x *exchange, defaultLimit int) (l keyListing, digest uint64, e
 		return l, 0, err
 	}
 	l.prefix, l.delimiter = x.query.Get("prefix"), x.query.Get("delimiter")
-	digest = listingDigest(l.filters, "keys", l.bucket.String(), l.prefix, l.delimiter)
+	digest = x.listingDigest(l.filters, "keys", l.bucket.String(), l.prefix, l.delimiter)
 	l.page, err = pageOf(x.query, defaultLimit, digest)
 	return l, digest, err
 }

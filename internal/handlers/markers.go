@@ -28,7 +28,7 @@ func (s *Server) listMarkers(x *exchange) error {
 	if filters, err = x.narrow(auth.Configure, name, filters); err != nil {
 		return err
 	}
-	digest := listingDigest(filters, "markers", name.String())
+	digest := x.listingDigest(filters, "markers", name.String())
 	page, err := pageOf(x.query, defaultMarkersLimit, digest)
 	if err != nil {
 		return err

@@ -45,8 +45,12 @@ func parseCursor(s string, listing uint64) (after string, err error) {
 
 // listingDigest identifies a listing by its kind and everything that decides what it lists: its
 // filters, narrowed to what the caller may see, come last. So a cursor that another caller was
-// given is refused, unless both may see the same of what they ask for.
-func listingDigest(filters kv.Filters, parts ...string) uint64 {
+// given is refused, unless both may see the same of what they ask for. So is a cursor of another
+// NATS account, whose bucket of that name is another one.
+func (x *exchange) listingDigest(filters kv.Filters, parts ...string) uint64 {
+	if account := x.store.account(); account != "" {
+		parts = append([]string{account}, parts...)
+	}
 	if len(filters) > 0 {
 		parts = append(parts, patternsOf(filters)...)
 	}

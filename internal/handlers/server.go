@@ -14,6 +14,7 @@ import (
 	"kvgateway/internal/auth"
 	"kvgateway/internal/bound"
 	"kvgateway/internal/feed"
+	"kvgateway/internal/identity"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/sse/stream"
 )
@@ -26,6 +27,9 @@ type Options struct {
 	Feeds *feed.Hub
 	// Gate decides who is calling and what they may do. If it is nil, everybody may do everything.
 	Gate *auth.Gate
+	// Identities has the NATS identities of callers whose credential is passed through; nil if none
+	// is.
+	Identities *identity.Pool
 	// Logger takes the access log and the causes of failures.
 	Logger zerolog.Logger
 	// Audit gets a line for each change that is asked for; nil for none.

@@ -63,7 +63,7 @@ func (s *Server) transact(x *exchange) error {
 		return err
 	}
 	transaction.Admit = func() error {
-		return s.transactions.admit(x.context(), b.Name(), x.owner())
+		return s.transactions.admit(x.context(), x.store.account(), b.Name(), x.owner())
 	}
 	done, err := b.Transact(x.context(), transaction)
 	if err != nil {

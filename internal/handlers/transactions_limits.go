@@ -46,10 +46,11 @@ func newTransactionRates(set *bound.Set, perSecond int) *transactionRates {
 	})}
 }
 
-// admit counts a transaction of a client. It returns the problem of one too many. The transactions
-// of a second may come all at once.
+// admit counts a transaction of a client in a bucket of a NATS account; see [store.account]. It
+// returns the problem of one too many. The transactions of a second may come all at once.
 func (t *transactionRates) admit(
 	ctx context.Context,
+	account string,
 	bucket kv.BucketName,
 	owner string,
 ) error {
@@ -57,7 +58,7 @@ func (t *transactionRates) admit(
 		return nil
 	}
 	place := new(bound.Hold) // It is never released, but its lease ends after a second.
-	of := bound.Part(bucket.String(), owner)
+	of := bound.Part(account+" "+bucket.String(), owner)
 	if t.bound.Take(ctx, place, of, 1, nil) == nil {
 		return nil
 	}

@@ -170,8 +170,11 @@ func (w *wantedEntry) fetchAlone(ctx context.Context, h http.Header) (kv.Entry, 
 
 // readOptions reads how fresh the answer must be, and how long it may wait for that.
 func readOptions(x *exchange) (options kvclient.ReadOptions, err error) {
-	if x.query.Get("consistency") == "any" {
+	switch x.query.Get("consistency") {
+	case "any":
 		options.Consistency = kvclient.Any
+	case "":
+		options.Consistency = x.store.defaultConsistency()
 	}
 	options.MinRevision, err = minRevision(x.request.Header["Kv-Min-Revision"], x.query)
 	if err != nil || options.MinRevision == (kv.Position{}) {

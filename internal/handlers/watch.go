@@ -86,6 +86,8 @@ func (s *Server) watch(x *exchange, request *watchRequest) error {
 	if err := s.enterStreams(x, &out.place, bytes); err != nil {
 		return s.refuseWatch(x, request, err)
 	}
+	out.store = x.store
+	out.store.hold()
 	if taken {
 		return s.watchTaken(x, out)
 	}
@@ -111,6 +113,8 @@ func (s *Server) watch(x *exchange, request *watchRequest) error {
 type openStream struct {
 	// request is what the client asked for.
 	request *watchRequest
+	// store has the buckets. Its identity is held until the stream is closed.
+	store store
 	// place is what the stream holds of the bounds of streams.
 	place streamPlace
 	// follower says what the stream sends.
@@ -143,6 +147,7 @@ func (o *openStream) close() {
 	}
 	o.place.release()
 	o.follower.Close()
+	o.store.release()
 }
 
 // pace returns how often the stream has a heartbeat, and when it ends.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -63,45 +62,6 @@ type Advisory struct {
 // may not subscribe to advisories gets none, except Reconnected.
 func (c *Client) Observe(observer func(Advisory)) { c.observer.Store(&observer) }
 
-// An AdvisoryPeriod is a period in which all advisories came over one connection and none was
-// dropped: while [Client.AdvisoryPeriod] returns the same value, no advisory was missed.
-type AdvisoryPeriod struct {
-	// conn is the connection of the feeds.
-	conn *nats.Conn
-	// reconnects is how often nats.go has reconnected it.
-	reconnects uint64
-	// dropped is how many advisories were dropped on it for want of room.
-	dropped int
-}
-
-// AdvisoryPeriod returns the period that goes on; while the connection is lost, it returns the last
-// one.
-//
-// nats.go counts a reconnection before it uses the new connection. So whoever was answered over the
-// new connection, as by [Bucket.Tail], sees another AdvisoryPeriod at once, while the advisory
-// [Reconnected] may come some time later. What nats.go drops because the subscription is full (the
-// bound advisory-bytes) ends the AdvisoryPeriod too, so that no advisory is lost silently: all
-// feeds doubt what they were told since they last looked, and compare their streams
-// (TestPurgeWhoseAdvisoryWasDroppedIsAReset).
-func (c *Client) AdvisoryPeriod() AdvisoryPeriod {
-	nc := c.feeds.Conn()
-	return AdvisoryPeriod{nc, nc.Stats().Reconnects, c.advisories.dropped()}
-}
-
-// SameConnection reports whether both periods are of one connection, so that what was missed
-// between them was dropped for want of room.
-func (p AdvisoryPeriod) SameConnection(other AdvisoryPeriod) bool {
-	p.dropped = other.dropped
-	return p == other
-}
-
-// report gives an advisory to the observer, if there is one.
-func (c *Client) report(a Advisory) {
-	if observer := c.observer.Load(); observer != nil {
-		(*observer)(a)
-	}
-}
-
 // advisoryBytes returns the bound of the bytes of advisories that wait to be looked at, on each of
 // the two subscriptions. The server tells of every request to the JetStream API, in 0.6 to 2 KB
 // each; to look at one takes less than a microsecond, unless the request removes something.
@@ -120,68 +80,8 @@ func advisoryBytes(limit int64) bound.Spec {
 	}
 }
 
-// advisorySubscriptions are the subscriptions to advisories on the connection that is in use.
-type advisorySubscriptions struct {
-	// waiting bounds the bytes that wait on each of the subscriptions.
-	waiting *bound.Bound
-
-	// mu guards all.
-	mu sync.Mutex
-	// all are the subscriptions; they are replaced with each new connection.
-	all []*nats.Subscription
-}
-
-// dropped returns how many advisories nats.go has dropped for want of room.
-func (s *advisorySubscriptions) dropped() (n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, subscription := range s.all {
-		dropped, err := subscription.Dropped()
-		if err == nil {
-			n += dropped
-		}
-	}
-	return n
-}
-
-// observeAdvisories subscribes to what the server tells of streams and of requests to the JetStream
-// API. It is given the feeds' connection, so that an advisory is missed only when the changes that
-// this connection brings are interrupted too.
-func (c *Client) observeAdvisories(nc *nats.Conn) {
-	var all []*nats.Subscription
-	for subject, handle := range map[string]nats.MsgHandler{
-		"$JS.EVENT.ADVISORY.STREAM.*.*": c.streamAdvisory,
-		"$JS.EVENT.ADVISORY.API":        c.apiAdvisory,
-	} {
-		subscription, err := nc.Subscribe(subject, handle)
-		if err == nil {
-			err = subscription.SetPendingLimits(-1, int(c.advisories.waiting.Limit()))
-		}
-		if err != nil {
-			c.logger.Warn().Err(err).Str("subject", subject).
-				Msg("no advisories; changes of buckets are noticed by looking at the streams")
-			continue
-		}
-		go c.noticeMissed(subscription.StatusChanged(nats.SubscriptionSlowConsumer))
-		all = append(all, subscription)
-	}
-	c.advisories.mu.Lock()
-	c.advisories.all = all
-	c.advisories.mu.Unlock()
-}
-
-// noticeMissed reports when a subscription drops advisories for want of room. It ends with the
-// subscription. nats.go may not report what it drops soon afterwards, but that changes the
-// AdvisoryPeriod.
-func (c *Client) noticeMissed(slow <-chan nats.SubStatus) {
-	for range slow {
-		c.advisories.waiting.Refuse()
-		c.report(Advisory{Kind: AdvisoriesMissed})
-	}
-}
-
 // streamAdvisory reports that a bucket's stream was created, updated or deleted.
-func (c *Client) streamAdvisory(msg *nats.Msg) {
+func (n *announcer) streamAdvisory(msg *nats.Msg) {
 	rest, stream := cutLastToken(msg.Subject)
 	_, action := cutLastToken(rest)
 	a := Advisory{}
@@ -204,7 +104,7 @@ func (c *Client) streamAdvisory(msg *nats.Msg) {
 		_ = json.Unmarshal(msg.Data, &told) // without a time it may be any stream of that name
 		a.At = told.Timestamp
 	}
-	c.report(a)
+	n.report(a)
 }
 
 // changes are the requests to the JetStream API that can remove messages of a bucket's stream, or
@@ -240,7 +140,7 @@ func changeOf(audit []byte) (kind AdvisoryKind, ok bool) {
 }
 
 // apiAdvisory reports what an audit record of the JetStream API tells that watchers need to know.
-func (c *Client) apiAdvisory(msg *nats.Msg) {
+func (n *announcer) apiAdvisory(msg *nats.Msg) {
 	kind, ok := changeOf(msg.Data)
 	if !ok {
 		return
@@ -275,7 +175,7 @@ func (c *Client) apiAdvisory(msg *nats.Msg) {
 	case kind == StreamUpdated:
 		a.Terms = requestedTerms(audit.Request)
 	}
-	c.report(a)
+	n.report(a)
 }
 
 // requestedTerms returns the terms that an update has set; nil if the request cannot be read. The

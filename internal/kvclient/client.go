@@ -69,9 +69,11 @@ type InProcessProvider interface {
 // drops a connection that has 64 MiB of answers unread, with everything that is under way on it. So
 // reads of single values, writes, bulk and feeds are apart. What a write reads first goes over the
 // connection for writes, and so do the questions of feeds: losing the connection for reads fails no
-// write. Nothing needs the links to differ, so an identity that is to have few connections can have
-// one.
+// write. Nothing needs the links to differ: the client of another identity has one connection
+// ([Client.As]).
 type Client struct {
+	// options are what the client was made with.
+	options Options
 	// reads carries reads of single values, and what they must know of a bucket.
 	reads *link.Link
 	// writes carries writes with what they read first, changes of buckets, and questions of feeds.
@@ -101,8 +103,12 @@ type Client struct {
 
 	// observer is what advisories are reported to; nil if there is none.
 	observer atomic.Pointer[func(Advisory)]
-	// advisories are the subscriptions of the feeds' connection.
-	advisories advisorySubscriptions
+	// waiting bounds the bytes of advisories that wait.
+	waiting *bound.Bound
+	// own is what hears advisories over the feeds' connection; nil if nothing does.
+	own atomic.Pointer[announcer]
+	// announcer is what the client listens to: own, or that of another client; nil for nothing.
+	announcer atomic.Pointer[announcer]
 	// pace bounds how much is written in a while.
 	pace *writePace
 	// lanes queue the writers that lost a race.
@@ -133,6 +139,7 @@ func Connect(opts Options) (*Client, error) {
 		opts.Bounds = bound.NewSet()
 	}
 	c := &Client{
+		options:     opts,
 		apiPrefix:   opts.apiPrefix(),
 		inboxPrefix: opts.InboxPrefix,
 		timeout:     opts.RequestTimeout,
@@ -141,7 +148,7 @@ func Connect(opts Options) (*Client, error) {
 		noWaits:     make(chan struct{}),
 		sizes:       newSizes(),
 	}
-	c.advisories.waiting = opts.Bounds.New(advisoryBytes(opts.AdvisoryBytes))
+	c.waiting = opts.Bounds.New(advisoryBytes(opts.AdvisoryBytes))
 	if c.timeout == 0 {
 		c.timeout = 5 * time.Second
 	}
@@ -178,10 +185,22 @@ func (c *Client) makeLinks(opts *Options, natsOptions []nats.Option) {
 	bulk, feeds := named("bulk", c.limits.bulk), named("feeds", c.limits.feeds)
 	reads.OnGap = c.forgetAll
 	writes.OnUp, writes.OnGap = c.watchAdvisories, c.forgetAll
-	feeds.OnUp = c.observeAdvisories
-	feeds.OnGap = func() { c.report(Advisory{Kind: Reconnected}) }
+	announcer := newAnnouncer(c.waiting)
+	feeds.OnUp = func(nc *nats.Conn) {
+		announcer.isDenied.Store(false)
+		if err := announcer.subscribe(nc); err != nil {
+			c.logger.Warn().Err(err).
+				Msg("no advisories; changes of buckets are noticed by looking at the streams")
+		}
+	}
+	feeds.OnGap = announcer.reconnected
 	c.reads, c.writes = link.New(reads), link.New(writes)
 	c.bulk, c.feeds = link.New(bulk), link.New(feeds)
+	announcer.link = c.feeds
+	announcer.noticeDenial()
+	c.own.Store(announcer)
+	c.announcer.Store(announcer)
+	announcer.listen(c, true)
 }
 
 // links returns all connections, the one for writes first.

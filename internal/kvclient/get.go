@@ -77,6 +77,7 @@ func (b *Bucket) Get(
 func (b *Bucket) lastEntry(
 	ctx context.Context, key kv.Key, consistency Consistency,
 ) (kv.Entry, Consistency, error) {
+	missed := false
 	if b.directGet != "" && (consistency == Any || !b.replicated) {
 		var e kv.Entry
 		var stream string
@@ -94,8 +95,12 @@ func (b *Bucket) lastEntry(
 		case err == nil && consistency == Any:
 			return e, Any, nil
 		}
+		missed = err != nil && consistency == Any
 	}
 	e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.String()})
+	if missed && isDenied(err) {
+		return e, Any, kv.ErrKeyNotFound // somebody answered, if not the leader
+	}
 	return e, b.LeaderConsistency(), err
 }
 

@@ -39,11 +39,16 @@ type sizes struct {
 	// seed is the seed of the hashes.
 	seed maphash.Seed
 	// slots have the upper half of a name's hash, and the size in KiB.
-	slots [sizeSlots]atomic.Uint64
+	slots *[sizeSlots]atomic.Uint64
 }
 
 // newSizes returns sizes that know nothing.
-func newSizes() *sizes { return &sizes{seed: maphash.MakeSeed()} }
+func newSizes() *sizes {
+	return &sizes{seed: maphash.MakeSeed(), slots: new([sizeSlots]atomic.Uint64)}
+}
+
+// beside returns sizes in the same memory, under other hashes, so that they know nothing of these.
+func (s *sizes) beside() *sizes { return &sizes{seed: maphash.MakeSeed(), slots: s.slots} }
 
 // of returns the size of the value of that name if it is known to be large, and else 0.
 func (s *sizes) of(name string) int64 {

@@ -68,6 +68,11 @@ func newLanes(set *bound.Set, timeout time.Duration) *laneSet {
 	return &laneSet{set: set, spec: spec, lanes: make(map[string]*lane)}
 }
 
+// beside returns lanes for the client of another identity, without any lane yet.
+func (ls *laneSet) beside() *laneSet {
+	return &laneSet{set: ls.set, spec: ls.spec, lanes: make(map[string]*lane)}
+}
+
 // attempts are the attempts of one write at its key. They must be ended.
 type attempts struct {
 	// bucket is the bucket that is written to.

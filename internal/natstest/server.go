@@ -232,3 +232,15 @@ func jetStream(tb testing.TB, nc *nats.Conn) jetstream.JetStream {
 	}
 	return js
 }
+
+// Reload makes the running server take over other options, as it does when its file has changed.
+// configure is called as Options.Configure is, here and at each later start.
+func (s *Server) Reload(configure func(*server.Options)) {
+	s.tb.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opts.Configure = configure
+	if err := s.ns.ReloadOptions(s.options()); err != nil {
+		s.tb.Fatalf("reload: %v", err)
+	}
+}

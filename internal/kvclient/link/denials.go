@@ -1,10 +1,13 @@
 package link
 
 import (
+	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -199,3 +202,43 @@ func parseDenial(err error) *kv.DeniedError {
 	}
 	return &kv.DeniedError{Subject: subject, Subscribe: !isPublish}
 }
+
+// CheckInbox returns a *[kv.DeniedError] if the user may not subscribe to inboxes, so that no
+// answer can come. It asks the server once.
+func (l *Link) CheckInbox(ctx context.Context) error {
+	nc := l.Conn()
+	inbox := nc.NewInbox()
+	denials := make(chan *nats.Msg, 1)
+	defer l.ListenTo(denials, inbox)()
+	subscription, err := nc.ChanSubscribe(inbox, make(chan *nats.Msg, 1))
+	if err != nil {
+		return fmt.Errorf("%w: %w", kv.ErrUnavailable, err)
+	}
+	defer subscription.Unsubscribe()
+	return l.Settle(ctx, nc, denials)
+}
+
+// Settle waits until the server has looked at everything that was sent over nc, and returns the
+// denial that has come to denials, if any. The last denial of all is known even if it has not come
+// yet.
+func (l *Link) Settle(ctx context.Context, nc *nats.Conn, denials <-chan *nats.Msg) error {
+	limited, cancel := context.WithTimeout(ctx, l.windows.timeout)
+	defer cancel()
+	if err := nc.FlushWithContext(limited); err != nil {
+		return fmt.Errorf("%w: %w", kv.ErrUnavailable, err)
+	}
+	wait := time.NewTimer(settleTime)
+	defer wait.Stop()
+	if parseDenial(nc.LastError()) == nil {
+		return nil
+	}
+	select {
+	case denied := <-denials:
+		return Denied(denied)
+	case <-wait.C:
+		return nil // the last error was another one's
+	}
+}
+
+// settleTime is how long a denial that nats.go has read takes at most to be told.
+const settleTime = 100 * time.Millisecond

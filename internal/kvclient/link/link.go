@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -44,6 +45,10 @@ type Options struct {
 	// OnGap is called after every connection but the first: what came in the time without one was
 	// missed. It is nil for nothing.
 	OnGap func()
+	// OnRefused is called once, on a goroutine of its own, when the server refuses the credential
+	// or has revoked it. The link is closed then, and Open does not wait for a server that is away.
+	// If it is nil, the link goes on dialling.
+	OnRefused func(error)
 	// Logger takes what happens to the connection.
 	Logger zerolog.Logger
 }
@@ -58,6 +63,7 @@ type Options struct {
 //	reconnected         | -                  | are sent       | calls OnGap
 //	nats.go gives up    | ErrTimeout         | ErrUnavailable | dials anew after a backoff
 //	dialled anew        | -                  | are sent       | calls OnUp, then OnGap
+//	credential refused  | ErrTimeout         | ErrUnavailable | with OnRefused: ends, and calls it
 //	Close               | ErrTimeout         | ErrUnavailable | does nothing more
 //
 // For the caller of a write that was under way, that [kv.ErrTimeout] becomes
@@ -85,7 +91,9 @@ type Link struct {
 	closures atomic.Int32
 	// cause is why dialling failed last, a string, as it was logged.
 	cause atomic.Value
-	// closing says that Close was called.
+	// refused says that the server has refused the credential.
+	refused atomic.Bool
+	// closing says that Close was called, or that the credential was refused.
 	closing atomic.Bool
 	// done is closed by Close.
 	done chan struct{}
@@ -107,10 +115,11 @@ func New(options Options) *Link {
 func (l *Link) Name() string { return l.options.Name }
 
 // Open starts the link. It returns an error only for settings that can never work. A server that is
-// away is dialled until it is there.
+// away is dialled until it is there. A link with OnRefused is dialled once; if that fails, it is
+// closed, and OnRefused is not called.
 func (l *Link) Open() error {
 	l.options.Dial = append(slices.Clip(l.options.Dial),
-		nats.RetryOnFailedConnect(true),
+		nats.RetryOnFailedConnect(l.options.OnRefused == nil),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
@@ -150,6 +159,30 @@ func (l *Link) dial() error {
 	return nil
 }
 
+// IsRefusal reports whether an error says that the server does not accept the credential, or does
+// not any more.
+func IsRefusal(err error) bool {
+	return errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) ||
+		errors.Is(err, nats.ErrAuthRevoked) || errors.Is(err, nats.ErrAccountAuthExpired)
+}
+
+// endIfRefused ends the link if an error says that its credential is refused, and somebody is to be
+// told so. It reports whether the link has ended.
+func (l *Link) endIfRefused(err error) bool {
+	if l.options.OnRefused == nil || l.Conn() == nil || !IsRefusal(err) {
+		return false
+	}
+	if l.refused.CompareAndSwap(false, true) {
+		l.logger.Info().Err(err).Msg("NATS refuses a credential")
+		l.windows.lost()
+		go func() {
+			l.end(func(nc *nats.Conn) { nc.Close() })
+			l.options.OnRefused(err)
+		}()
+	}
+	return true
+}
+
 // Gone returns a channel that is closed when the current connection is lost.
 func (l *Link) Gone() <-chan struct{} { return l.windows.gone() }
 
@@ -159,6 +192,9 @@ func (l *Link) Conn() *nats.Conn { return l.current.Load() }
 // dialFailed logs why there is no connection, once as a warning for each cause, however often it is
 // tried.
 func (l *Link) dialFailed(err error) {
+	if l.endIfRefused(err) {
+		return
+	}
 	level := zerolog.DebugLevel
 	if l.cause.Swap(err.Error()) != err.Error() {
 		level = zerolog.WarnLevel
@@ -168,6 +204,9 @@ func (l *Link) dialFailed(err error) {
 
 // failed runs when the server or nats.go reports an error that does not end the connection.
 func (l *Link) failed(err error) {
+	if l.endIfRefused(err) {
+		return
+	}
 	if denied := parseDenial(err); denied != nil && l.denials.tell(denied) {
 		return // whoever waits reports it
 	}
@@ -175,8 +214,11 @@ func (l *Link) failed(err error) {
 }
 
 // disconnected runs when the connection is lost.
-func (l *Link) disconnected(_ *nats.Conn, err error) {
+func (l *Link) disconnected(nc *nats.Conn, err error) {
 	l.windows.lost()
+	if l.endIfRefused(err) || l.endIfRefused(nc.LastError()) {
+		return
+	}
 	if !l.closing.Load() {
 		l.logger.Warn().Err(err).Msg("connection to NATS lost")
 	}
@@ -197,7 +239,7 @@ func (l *Link) connected() {
 // closed runs when nats.go has given up on a connection.
 func (l *Link) closed(nc *nats.Conn) {
 	l.windows.lost()
-	if l.closing.Load() {
+	if l.closing.Load() || l.endIfRefused(nc.LastError()) {
 		return
 	}
 	backoff := min(reconnectWait<<min(l.closures.Add(1)-1, 8), maxRedialBackoff)
@@ -223,16 +265,23 @@ func (l *Link) redial(backoff time.Duration) {
 
 // Close sends what is buffered and closes the connection.
 func (l *Link) Close(ctx context.Context) {
-	if !l.closing.CompareAndSwap(false, true) {
-		return
-	}
-	close(l.done)
-	nc := l.Conn()
-	defer nc.Close()
-	if !nc.IsConnected() {
-		return
-	}
-	if err := nc.FlushWithContext(ctx); err != nil {
-		l.logger.Warn().Err(err).Msg("not all was sent to NATS before closing")
+	l.end(func(nc *nats.Conn) {
+		defer nc.Close()
+		if !nc.IsConnected() {
+			return
+		}
+		if err := nc.FlushWithContext(ctx); err != nil {
+			l.logger.Warn().Err(err).Msg("not all was sent to NATS before closing")
+		}
+	})
+}
+
+// end ends the link, unless it has ended, and closes its connection.
+func (l *Link) end(closeConn func(*nats.Conn)) {
+	if l.closing.CompareAndSwap(false, true) {
+		close(l.done)
+		if nc := l.Conn(); nc != nil {
+			closeConn(nc)
+		}
 	}
 }

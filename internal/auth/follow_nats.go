@@ -1,0 +1,26 @@
+package auth
+
+import "time"
+
+// RevokeNATS ends all that is under way for the callers with a credential that NATS does not accept
+// any more, however they presented it.
+func (g *Gate) RevokeNATS(credential *NATSCredential) {
+	for _, c := range g.followers.all() {
+		for _, u := range g.followers.revokedNATS(c, credential) {
+			u.End(RightsChanged, time.Time{})
+		}
+	}
+}
+
+// revokedNATS removes all followers of a caller if it has that credential, and returns what must
+// end.
+func (r *followers) revokedNATS(c *followedCaller, credential *NATSCredential) (ended []Underway) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c.caller.NATS == nil || *c.caller.NATS != *credential || r.callers[c.id] != c {
+		return nil
+	}
+	ended = r.takeLocked(c, func(Underway) bool { return true })
+	r.dropIfIdleLocked(c)
+	return ended
+}

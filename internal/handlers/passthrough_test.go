@@ -1,0 +1,220 @@
+package handlers_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/natstest"
+)
+
+// Two users whose accounts have a bucket of one name, and a third in the account of the first.
+var tenants = []natsUser{{name: "ann", account: "A"}, {name: "bob", account: "B"},
+	{name: "amy", account: "A"}}
+
+// Two accounts with buckets of one name see nothing of each other, whatever is remembered by the
+// name of a bucket or of a key.
+func TestPassedThroughAccountsAreApart(t *testing.T) {
+	t.Parallel()
+	g, s := startPassing(t, tenants)
+	for _, user := range []string{"ann", "bob"} {
+		b := bucketAs(t, s, user, "shop")
+		put(t, b, "a", "of "+user)
+		put(t, b, user, "v")
+	}
+	for _, user := range []string{"ann", "bob", "ann", "bob"} {
+		credential := basicAs(user)
+		g.get(t, "/buckets/shop/keys/a", credential).is(t, 200).hasBody(t, "of "+user)
+		listed := string(g.get(t, "/buckets/shop/keys", credential).is(t, 200).body)
+		entries := string(g.get(t, "/buckets/shop/entries", credential).is(t, 200).body)
+		other := map[string]string{"ann": "bob", "bob": "ann"}[user]
+		for _, shown := range []string{listed, entries} {
+			if !strings.Contains(shown, `"`+user+`"`) || strings.Contains(shown, other) {
+				t.Errorf("%s is shown %s", user, shown)
+			}
+		}
+	}
+	g.get(t, "/buckets/shop/keys/a").problem(t, 401, "unauthenticated")
+}
+
+// The large values of one account are not taken for those of the other, and reads of the two are
+// not shared.
+func TestPassedThroughLargeValuesAreApart(t *testing.T) {
+	t.Parallel()
+	g, s := startPassing(t, tenants)
+	large := strings.Repeat("x", 200_000)
+	put(t, bucketAs(t, s, "ann", "shop"), "a", large)
+	put(t, bucketAs(t, s, "bob", "shop"), "a", "small")
+	for range 3 {
+		g.get(t, "/buckets/shop/keys/a", basicAs("ann")).is(t, 200).hasBody(t, large)
+		g.get(t, "/buckets/shop/keys/a", basicAs("bob")).is(t, 200).hasBody(t, "small")
+	}
+}
+
+func TestPassedThroughStreamsAreApart(t *testing.T) {
+	t.Parallel()
+	g, s := startPassing(t, tenants)
+	buckets := make(map[string]jetstream.KeyValue)
+	streams := make(map[string]*eventStream)
+	for _, user := range []string{"ann", "bob"} {
+		buckets[user] = bucketAs(t, s, user, "shop")
+		put(t, buckets[user], "first", "of "+user)
+		streams[user] = g.watch(t, "/buckets/shop/watch", basicAs(user))
+	}
+	for user, stream := range streams {
+		if data := stream.until("put").data; !strings.Contains(data, "first") {
+			t.Errorf("%s is sent %s", user, data)
+		}
+		stream.until("sync")
+	}
+	put(t, buckets["ann"], "of-ann", "v")
+	put(t, buckets["bob"], "of-bob", "v")
+	for user, stream := range streams {
+		if data := stream.until("put").data; !strings.Contains(data, "of-"+user) {
+			t.Errorf("%s is sent %s", user, data)
+		}
+	}
+}
+
+// A cursor of one account is none of another, whose bucket has the same name.
+func TestPassedThroughCursorsAreApart(t *testing.T) {
+	t.Parallel()
+	g, s := startPassing(t, tenants)
+	for _, user := range []string{"ann", "bob"} {
+		b := bucketAs(t, s, user, "shop")
+		for _, key := range []string{"a", "b", "c"} {
+			put(t, b, key, "v")
+		}
+	}
+	for _, listing := range []string{"keys", "entries"} {
+		target := "/buckets/shop/" + listing + "?limit=1"
+		next, _ := g.get(t, target, basicAs("ann")).is(t, 200).object(t)["next"].(string)
+		if next == "" {
+			t.Fatal("there is no next page")
+		}
+		g.get(t, target+"&cursor="+next, basicAs("bob")).problem(t, 400, "invalid-cursor")
+		g.get(t, target+"&cursor="+next, basicAs("amy")).is(t, 200)
+	}
+}
+
+func TestPassedThroughIdempotencyKeysAreApart(t *testing.T) {
+	t.Parallel()
+	g, s := startPassing(t, tenants)
+	bucketAs(t, s, "ann", "shop")
+	bucketAs(t, s, "bob", "shop")
+	key := `Idempotency-Key: "one-key"`
+	put := func(user, value string) *answer {
+		return g.do(t, "PUT", "/buckets/shop/keys/a", value, key, basicAs(user))
+	}
+	first := put("ann", "1").is(t, 200).revision(t)
+	put("bob", "2").is(t, 200)
+	if again := put("ann", "1").revision(t); again != first {
+		t.Errorf("the repetition has revision %d, not %d", again, first)
+	}
+	// Another user of the account has chosen the same text: it is another key.
+	if of := put("amy", "3").is(t, 200).revision(t); of == first {
+		t.Error("the write of amy is taken for that of ann")
+	}
+}
+
+// The transactions of one account use up nothing of another's bucket of the same name.
+func TestPassedThroughTransactionRatesAreApart(t *testing.T) {
+	t.Parallel()
+	g, s := startPassing(t, tenants, func(u *setup) { u.handlers.TransactionRate = 1 })
+	for _, user := range []string{"ann", "bob"} {
+		bucketAs(t, s, user, "shop")
+		g.do(t, "PATCH", "/buckets/shop", `{"allow_atomic":true}`, basicAs(user),
+			"Content-Type: application/merge-patch+json").is(t, 200)
+	}
+	transact := func(user string) *answer {
+		return g.do(t, "POST", "/buckets/shop/transactions",
+			`{"operations":[{"op":"put","key":"a","text":"1"}]}`, basicAs(user),
+			"Content-Type: application/json")
+	}
+	transact("ann").is(t, 200)
+	transact("bob").is(t, 200)
+}
+
+func TestPassedThroughReadsTakeAnyReplica(t *testing.T) {
+	t.Parallel()
+	deaf := &server.Permissions{Publish: &server.SubjectPermission{
+		Deny: []string{"$JS.API.STREAM.MSG.GET.>"},
+	}}
+	users := append([]natsUser{{name: "ada", account: "A", permissions: deaf}}, tenants...)
+	g, s := startPassing(t, users)
+	put(t, bucketAs(t, s, "ann", "shop"), "a", "v")
+	g.get(t, "/buckets/shop/keys/a", basicAs("ada")).is(t, 200).hasBody(t, "v")
+	missing := "/buckets/shop/keys/missing"
+	g.get(t, missing, basicAs("ada")).problem(t, 404, "key-not-found")
+	g.get(t, missing+"?consistency=leader", basicAs("ada")).problem(t, 403, "forbidden")
+}
+
+func TestPassedThroughDenialsNameTheSubject(t *testing.T) {
+	t.Parallel()
+	narrow := &server.Permissions{Publish: &server.SubjectPermission{
+		Deny: []string{"$KV.shop.a", "$JS.API.STREAM.CREATE.>"},
+	}}
+	users := append([]natsUser{{name: "ada", account: "A", permissions: narrow}}, tenants...)
+	g, s := startPassing(t, users)
+	bucketAs(t, s, "ann", "shop")
+	began := time.Now()
+	denied := g.do(t, "PUT", "/buckets/shop/keys/a", "v", basicAs("ada")).
+		problem(t, 403, "forbidden")
+	if denied["subject"] != "$KV.shop.a" {
+		t.Errorf("the subject is %v", denied["subject"])
+	}
+	g.do(t, "PUT", "/buckets/shop/keys/b", "v", basicAs("ada")).is(t, 200)
+	g.do(t, "PUT", "/buckets/new", "{}", basicAs("ada"), "Content-Type: application/json").
+		problem(t, 403, "forbidden")
+	if took := time.Since(began); took > patience {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// Floods of wrong credentials are refused before NATS hears of them, and who is right goes on.
+func TestPassedThroughFloodIsLimitedBeforeNATS(t *testing.T) {
+	t.Parallel()
+	g, s := startPassing(t, tenants)
+	put(t, bucketAs(t, s, "ann", "shop"), "a", "v")
+	g.get(t, "/buckets/shop/keys/a", basicAs("ann")).is(t, 200)
+	before, err := s.NATS().Varz(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	statuses := make(map[int]int)
+	flood := g.session(t)
+	for n := range 300 {
+		a := flood.do(t, "GET", "/buckets/shop/keys/a", nil, basicAs(fmt.Sprint("stranger-", n)))
+		statuses[a.status]++
+	}
+	after, err := s.NATS().Varz(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dialled := after.TotalConnections - before.TotalConnections
+	refused := statuses[http.StatusUnauthorized] + statuses[http.StatusTooManyRequests]
+	if dialled > 100 || refused != 300 {
+		t.Errorf("NATS was asked %d times; the answers are %v", dialled, statuses)
+	}
+	g.get(t, "/buckets/shop/keys/a", basicAs("ann")).is(t, 200)
+}
+
+func TestPassedThroughNamesAreClean(t *testing.T) {
+	t.Parallel()
+	odd := "an\"n\n\x1b[31m\u202e"
+	users := append([]natsUser{{name: odd, account: "A"}}, tenants...)
+	g, s := startPassing(t, users)
+	put(t, bucketAs(t, s, "ann", "shop"), "a", "v")
+	g.get(t, "/buckets/shop/keys/a", basicAs(odd)).is(t, 200)
+	natstest.Eventually(t, patience, "the request is logged", func() bool {
+		return strings.Contains(g.log.String(), `"caller":"an_n_`)
+	})
+	if log := g.log.String(); strings.Contains(log, "[31m") {
+		t.Errorf("the log has the name as it came: %s", log)
+	}
+}

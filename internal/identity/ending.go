@@ -1,0 +1,125 @@
+package identity
+
+import (
+	"context"
+	"time"
+)
+
+// endLocked makes an identity serve nobody new. p.mu must be held.
+func (p *Pool) endLocked(i *Identity) {
+	i.ended = true
+	if p.identities[i.credential] == i {
+		delete(p.identities, i.credential)
+	}
+}
+
+// closeLocked closes an identity that has ended and that nobody uses. Its place is free when its
+// connection is closed. p.mu must be held.
+func (p *Pool) closeLocked(i *Identity) {
+	p.work.Go(func() {
+		i.close()
+		i.place.Release()
+	})
+}
+
+// revoked runs when NATS does not accept the credential of an open identity any more. What is under
+// way for it ends, and the identity is closed when that has ended.
+func (p *Pool) revoked(i *Identity) {
+	p.mu.Lock()
+	if i.ended {
+		p.mu.Unlock()
+		return
+	}
+	p.endLocked(i)
+	if i.users == 0 {
+		p.closeLocked(i)
+	}
+	p.mu.Unlock()
+	if p.options.Revoked != nil {
+		p.options.Revoked(&i.credential)
+	}
+}
+
+// sweepLocked makes idle identities be closed from now on. p.mu must be held.
+func (p *Pool) sweepLocked() {
+	if p.sweep != nil || p.closed {
+		return
+	}
+	p.sweep = time.AfterFunc(p.options.Idle/sweepsOfIdle, p.closeIdle)
+}
+
+// sweepsOfIdle is how often idle identities are looked for within the idle time.
+const sweepsOfIdle = 10
+
+// closeIdle closes the identities that nobody has used for the idle time.
+func (p *Pool) closeIdle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sweep = nil
+	for _, i := range p.identities {
+		if i.users == 0 && time.Since(i.idleSince) >= p.options.Idle {
+			p.endLocked(i)
+			p.closeLocked(i)
+		}
+	}
+	if len(p.identities) > 0 {
+		p.sweepLocked()
+	}
+}
+
+// EndSubscriptions makes the subscriptions of all identities end, as that of a hub does.
+func (p *Pool) EndSubscriptions() {
+	for _, i := range p.open() {
+		i.feeds.EndSubscriptions()
+	}
+}
+
+// open returns the identities that are open.
+func (p *Pool) open() (open []*Identity) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, i := range p.identities {
+		select {
+		case <-i.opened:
+			open = append(open, i)
+		default:
+		}
+	}
+	return open
+}
+
+// Close closes all identities, used or not, and waits for that until ctx ends. None is opened any
+// more.
+func (p *Pool) Close(ctx context.Context) {
+	p.mu.Lock()
+	p.closed = true
+	if p.sweep != nil {
+		p.sweep.Stop()
+	}
+	p.mu.Unlock()
+	for _, i := range p.open() {
+		p.mu.Lock()
+		if !i.ended {
+			p.endLocked(i)
+			p.closeLocked(i)
+			i.users++ // whoever releases it now must not close it once more
+		}
+		p.mu.Unlock()
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.work.Wait()
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// Size returns how many identities there are.
+func (p *Pool) Size() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.identities)
+}

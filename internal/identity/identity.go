@@ -1,0 +1,152 @@
+package identity
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"kvgateway/internal/auth"
+	"kvgateway/internal/bound"
+	"kvgateway/internal/feed"
+	"kvgateway/internal/kvclient"
+)
+
+// An Identity is a caller's own way to NATS. It is held by whoever has it from [Pool.Acquire] or
+// [Identity.Retain], until [Identity.Release].
+type Identity struct {
+	// pool has the identity among its own, unless it has ended.
+	pool *Pool
+	// credential is what NATS is shown.
+	credential auth.NATSCredential
+	// owner is the address whose share the place is of.
+	owner string
+	// opened is closed when the fields of the next group are set.
+	opened chan struct{}
+
+	// err is why it could not be opened; nil if it was.
+	err error
+	// client and feeds are how it reaches NATS; nil if it could not be opened.
+	client *kvclient.Client
+	feeds  *feed.Hub
+	// account is what the server calls its account; "" if the server does not tell.
+	account string
+	// accountName and name are what Account and Name return.
+	accountName, name string
+
+	// The mutex of the pool guards the fields below.
+
+	// place is its place among all identities.
+	place bound.Hold
+	// users is how many hold it.
+	users int
+	// idleSince is when the last one has released it.
+	idleSince time.Time
+	// ended says that it serves nobody new.
+	ended bool
+}
+
+// Client returns the client of the identity.
+func (i *Identity) Client() *kvclient.Client { return i.client }
+
+// Account returns what stands for the NATS account in what is remembered of its buckets: with equal
+// ones, buckets of one name are one bucket. It has no control characters.
+func (i *Identity) Account() string { return i.accountName }
+
+// nameAccount returns what Account does.
+func (i *Identity) nameAccount() string {
+	if i.account == "" {
+		return "of " + i.credential.ID().String() // perhaps shared, which nobody can know
+	}
+	return strconv.QuoteToASCII(i.account)
+}
+
+// Name returns what logs call the caller: the user as whom NATS has accepted it, as far as the name
+// has letters, digits and simple signs, and the beginning of its id, by which callers differ. Of a
+// token only that is told.
+func (i *Identity) Name() string { return i.name }
+
+// nameCaller returns what Name does.
+func (i *Identity) nameCaller() string {
+	if i.credential.User == "" {
+		return "token#" + i.credential.ID().String()
+	}
+	return cleaned(i.credential.User) + "#" + i.credential.ID().String()
+}
+
+// maxName is how many bytes of a user's name are told.
+const maxName = 64
+
+// cleaned returns the beginning of a name that a client has sent, with _ in the place of whatever
+// could be more than a part of a word to somebody who reads a log or a header.
+func cleaned(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9',
+			strings.ContainsRune("-_.@+", r):
+			return r
+		}
+		return '_'
+	}, name[:min(len(name), maxName)])
+}
+
+// Feeds returns the hub with the feeds of the identity.
+func (i *Identity) Feeds() *feed.Hub { return i.feeds }
+
+// Retain holds the identity once more, for something that outlives the request.
+func (i *Identity) Retain() {
+	i.pool.mu.Lock()
+	defer i.pool.mu.Unlock()
+	i.users++
+}
+
+// Release ends a hold. An identity that nobody holds can be closed.
+func (i *Identity) Release() {
+	i.pool.mu.Lock()
+	defer i.pool.mu.Unlock()
+	if i.users--; i.users > 0 {
+		return
+	}
+	i.idleSince = time.Now()
+	if i.ended && i.err == nil {
+		i.pool.closeLocked(i)
+	}
+}
+
+// open connects to NATS. It runs on a goroutine of its own, once.
+func (i *Identity) open() {
+	p := i.pool
+	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
+	user := kvclient.User{
+		Name: i.credential.User, Password: i.credential.Password, Token: i.credential.Token,
+	}
+	i.client, i.err = p.options.Client.As(ctx, user, p.others, func(error) { p.revoked(i) })
+	if i.err == nil && !i.client.AsksForCredentials() {
+		if i.err = p.checks.check(ctx, p.options.Client, p.others); i.err != nil {
+			i.client.Close(ctx)
+		}
+	}
+	if i.err == nil {
+		i.feeds = p.options.Feeds.Beside(i.client, p.places)
+		i.account = i.client.Account()
+		i.accountName, i.name = i.nameAccount(), i.nameCaller()
+		p.accounts.join(i.account, i.client)
+	}
+}
+
+// close ends what the identity has. It may take a while.
+func (i *Identity) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	i.feeds.Close()
+	i.pool.accounts.leave(i.account, i.client)
+	i.client.Close(ctx)
+}
+
+const (
+	// openTimeout bounds how long it takes to open an identity, beside the timeouts of its steps.
+	openTimeout = 10 * time.Second
+	// closeTimeout bounds how long what is buffered may take to be sent.
+	closeTimeout = time.Second
+)

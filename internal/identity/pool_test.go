@@ -1,0 +1,314 @@
+package identity_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/rs/zerolog"
+
+	"kvgateway/internal/auth"
+	"kvgateway/internal/bound"
+	"kvgateway/internal/identity"
+	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
+)
+
+// wantWrong checks that an error is of a credential that NATS does not accept.
+func wantWrong(t *testing.T, err error) {
+	t.Helper()
+	if !errors.Is(err, kvclient.ErrWrongCredential) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// wantRefused checks that an error is of a credential that is not valid.
+func wantRefused(t *testing.T, err error) {
+	t.Helper()
+	if refusal, ok := errors.AsType[*auth.Refusal](err); !ok || !refusal.Invalid {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestPoolIdentitiesSeeTheirOwnAccount(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, user{name: "ann", account: "A"}, user{name: "bob", account: "B"})
+	bucketOf(t, s, "ann", "shop", "of ann")
+	bucketOf(t, s, "bob", "shop", "of bob")
+	pool, _ := newPool(t, s.URL())
+	for _, name := range []string{"ann", "bob", "ann"} {
+		if value, err := get(t, acquire(t, pool, name), "shop"); value != "of "+name {
+			t.Errorf("%s reads %q (%v)", name, value, err)
+		}
+	}
+}
+
+// A URL with the gateway's own user must not make everybody the gateway.
+func TestPoolLeavesTheUserOutOfTheURL(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, user{name: "ann", account: "A"})
+	bucketOf(t, s, "gateway", "secret", "of the gateway")
+	for _, url := range []string{
+		"nats://gateway:gateway@" + s.Addr(), "gateway:gateway@" + s.Addr(),
+	} {
+		pool, _ := newPool(t, url)
+		value, err := get(t, acquire(t, pool, "ann"), "secret")
+		if !errors.Is(err, kv.ErrBucketNotFound) {
+			t.Errorf("%s: ann reads %q (%v)", url, value, err)
+		}
+		_, err = pool.Acquire(t.Context(), credentialOf("stranger"))
+		wantWrong(t, err)
+	}
+}
+
+func TestPoolOpensOneConnectionForManyRequests(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, user{name: "ann", account: "A"})
+	pool, _ := newPool(t, s.URL())
+	before := s.NATS().NumClients()
+	var wait sync.WaitGroup
+	for range 50 {
+		wait.Go(func() { acquire(t, pool, "ann") })
+	}
+	wait.Wait()
+	if opened := s.NATS().NumClients() - before; opened != 1 {
+		t.Errorf("%d connections were opened", opened)
+	}
+}
+
+func TestPoolRefusesServersThatCheckNothing(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, natstest.Options{})
+	pool, _ := newPool(t, s.URL())
+	for _, credential := range []*auth.NATSCredential{credentialOf("ann"), {Token: "t"}} {
+		_, err := pool.Acquire(t.Context(), credential)
+		wantRefused(t, err)
+	}
+}
+
+// A server that lets in who shows nothing checks what it is shown all the same.
+func TestPoolAcceptsServersWithAnonymousUsers(t *testing.T) {
+	t.Parallel()
+	users := []user{{name: "ann", account: "A"}, {name: "anonymous", account: "B"}}
+	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
+		withUsers(users...)(o)
+		o.NoAuthUser = "anonymous"
+	}})
+	enableJetStream(t, s, users...)
+	pool, _ := newPool(t, s.URL())
+	acquire(t, pool, "ann")
+	_, err := pool.Acquire(t.Context(), credentialOf("stranger"))
+	wantWrong(t, err)
+}
+
+func TestPoolRefusesAnEmbeddedServer(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, natstest.Options{})
+	own, err := kvclient.Connect(kvclient.Options{InProcess: s, Logger: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close(t.Context())
+	_, err = identity.NewPool(identity.Options{Client: own})
+	if !errors.Is(err, kvclient.ErrNotPassable) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// countedBy returns how many connections a server has been asked for since.
+func countedBy(s *natstest.Server) func() uint64 {
+	total := func() uint64 {
+		v, err := s.NATS().Varz(nil)
+		if err != nil {
+			return 0
+		}
+		return v.TotalConnections
+	}
+	begin := total()
+	return func() uint64 { return total() - begin }
+}
+
+// Wrong credentials keep no place.
+func TestPoolKeepsNoPlaceForWrongCredentials(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, user{name: "ann", account: "A"})
+	pool, _ := newPool(t, s.URL(), func(o *identity.Options) { o.MaxConnections = 4 })
+	for n := range 10 {
+		_, err := pool.Acquire(t.Context(), credentialOf(fmt.Sprint("stranger-", n)))
+		wantWrong(t, err)
+	}
+	if pool.Size() != 0 {
+		t.Error("a wrong credential has a place")
+	}
+	acquire(t, pool, "ann")
+}
+
+func TestPoolEvictsTheOneThatIsIdleForLongest(t *testing.T) {
+	t.Parallel()
+	var users []user
+	for n := range 6 {
+		users = append(users, user{name: fmt.Sprint("u", n), account: "A"})
+	}
+	s := startServer(t, users...)
+	pool, _ := newPool(t, s.URL(), func(o *identity.Options) { o.MaxConnections = 4 })
+	for _, name := range []string{"u0", "u1", "u2"} { // u0 stays in use
+		i, err := pool.Acquire(t.Context(), credentialOf(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name == "u0" {
+			defer i.Release()
+		} else {
+			i.Release()
+		}
+	}
+	acquire(t, pool, "u3")
+	acquire(t, pool, "u4") // takes the place of u1
+	dials := countedBy(s)
+	acquire(t, pool, "u0")
+	acquire(t, pool, "u2")
+	if n := dials(); n != 0 {
+		t.Errorf("%d of those in use or used last were closed", n)
+	}
+	_, err := pool.Acquire(t.Context(), credentialOf("u5"))
+	if _, full := errors.AsType[*bound.FullError](err); !full {
+		t.Errorf("with all in use, the error is %v", err)
+	}
+}
+
+// One address has a share, so that it cannot take all places.
+func TestPoolKeepsPlacesForOtherAddresses(t *testing.T) {
+	t.Parallel()
+	var users []user
+	for n := range 5 {
+		users = append(users, user{name: fmt.Sprint("u", n), account: "A"})
+	}
+	s := startServer(t, users...)
+	pool, _ := newPool(t, s.URL(), func(o *identity.Options) { o.MaxConnections = 4 })
+	one, other := bound.WithOwner(t.Context(), "a"), bound.WithOwner(t.Context(), "b")
+	for n := range 4 {
+		i, err := pool.Acquire(one, credentialOf(fmt.Sprint("u", n)))
+		full, isFull := errors.AsType[*bound.FullError](err)
+		switch {
+		case n < 3 && err == nil:
+			defer i.Release()
+		case n < 3 || !isFull || !full.OfOwner:
+			t.Errorf("u%d: %v", n, err)
+		}
+	}
+	i, err := pool.Acquire(other, credentialOf("u4"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.Release()
+}
+
+func TestPoolClosesIdleIdentities(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, user{name: "ann", account: "A"}, user{name: "bob", account: "A"})
+	pool, _ := newPool(t, s.URL(), func(o *identity.Options) { o.Idle = 100 * time.Millisecond })
+	acquire(t, pool, "ann")
+	i, err := pool.Acquire(t.Context(), credentialOf("bob"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.Release()
+	natstest.Eventually(t, patience, "bob's connection is closed", func() bool {
+		return pool.Size() == 1
+	})
+}
+
+func TestPoolRevokesWhatNATSDoesNotAcceptAnyMore(t *testing.T) {
+	t.Parallel()
+	users := []user{{name: "ann", account: "A"}, {name: "bob", account: "A"}}
+	s := startServer(t, users...)
+	var revoked atomic.Pointer[auth.NATSCredential]
+	pool, _ := newPool(t, s.URL(), func(o *identity.Options) {
+		o.Revoked = func(c *auth.NATSCredential) { revoked.Store(c) }
+	})
+	acquire(t, pool, "ann")
+	bob := acquire(t, pool, "bob")
+	began := time.Now()
+	changePassword(t, s, "ann", users...)
+	natstest.Eventually(t, patience, "ann is revoked", func() bool {
+		c := revoked.Load()
+		return c != nil && c.User == "ann"
+	})
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("it took %v", took)
+	}
+	_, err := pool.Acquire(t.Context(), credentialOf("ann"))
+	wantWrong(t, err)
+	if _, err := bob.Client().BucketNames(t.Context()); err != nil {
+		t.Errorf("bob: %v", err)
+	}
+}
+
+// changePassword gives a user another password, while the server runs.
+func changePassword(t *testing.T, s *natstest.Server, name string, users ...user) {
+	t.Helper()
+	s.Reload(func(o *server.Options) {
+		withUsers(users...)(o)
+		for _, u := range o.Users {
+			if u.Username == name {
+				u.Password = "another"
+			}
+		}
+	})
+	enableJetStream(t, s, users...)
+}
+
+func TestPoolSurvivesARestartOfTheServer(t *testing.T) {
+	t.Parallel()
+	ann := user{name: "ann", account: "A"}
+	s := startServer(t, ann)
+	bucketOf(t, s, "ann", "shop", "v")
+	pool, _ := newPool(t, s.URL())
+	i := acquire(t, pool, "ann")
+	s.Restart()
+	enableJetStream(t, s, ann)
+	natstest.Eventually(t, patience, "the value is back", func() bool {
+		value, _ := get(t, i, "shop")
+		return value == "v"
+	})
+}
+
+func TestPoolSaysThatTheServerIsAway(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, user{name: "ann", account: "A"})
+	pool, _ := newPool(t, s.URL())
+	s.Stop()
+	_, err := pool.Acquire(t.Context(), credentialOf("ann"))
+	if !errors.Is(err, kv.ErrUnavailable) {
+		t.Errorf("the error is %v", err)
+	}
+	if pool.Size() != 0 {
+		t.Error("it has a place")
+	}
+}
+
+func TestPoolClosesWhatIsInUse(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, user{name: "ann", account: "A"})
+	pool, own := newPool(t, s.URL())
+	i, err := pool.Acquire(t.Context(), credentialOf("ann"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	pool.Close(ctx)
+	i.Release()
+	if ctx.Err() != nil || i.Client().Connected() || !own.Connected() {
+		t.Error("it is not closed")
+	}
+	if _, err := pool.Acquire(t.Context(), credentialOf("ann")); err == nil {
+		t.Error("another one is opened")
+	}
+}
