@@ -66,7 +66,7 @@ type Options struct {
 	// Transport fetches the keys of issuers; nil stands for http.DefaultTransport.
 	Transport http.RoundTripper
 	// KeysFailed is called with the reason if keys of an issuer could not be fetched, or are not
-	// used any more. It must not block. It may be nil.
+	// used any more. It is called by several goroutines, and must not block. It may be nil.
 	KeysFailed func(error)
 }
 
