@@ -333,7 +333,8 @@ func TestAuthFileIsTakenWhenItChanges(t *testing.T) {
 	name := newFile(t, with(first))
 	log := new(lockedBuffer)
 	registry := prometheus.NewRegistry()
-	gate, err := (&config{AuthFile: name}).startAuth(t.Context(), registry, zerolog.New(log))
+	gate, err := (&config{AuthFile: name}).startAuth(t.Context(), bound.NewSet(), registry,
+		zerolog.New(log))
 	if err != nil {
 		t.Fatal(err)
 	}

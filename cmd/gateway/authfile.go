@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"kvgateway/internal/auth"
+	"kvgateway/internal/bound"
 )
 
 // authLookEvery is how often the auth file and its files with keys are looked at. They are read and
@@ -45,7 +46,7 @@ type authFile struct {
 // startAuth reads the auth file of the settings, and returns a gate with its policy. It returns nil
 // without an error if there is none. The file is looked at until ctx ends.
 func (c *config) startAuth(
-	ctx context.Context, registry *prometheus.Registry, log zerolog.Logger,
+	ctx context.Context, bounds *bound.Set, registry *prometheus.Registry, log zerolog.Logger,
 ) (*auth.Gate, error) {
 	if c.AuthFile == "" {
 		return nil, nil
@@ -64,7 +65,7 @@ func (c *config) startAuth(
 	if err != nil {
 		return nil, fmt.Errorf("--auth-file: %s: %w", f.name, err)
 	}
-	f.gate = auth.NewGateWith(policy, auth.Options{KeysFailed: func(err error) {
+	f.gate = auth.NewGateWith(policy, auth.Options{Bounds: bounds, KeysFailed: func(err error) {
 		failures.Inc()
 		log.Error().Err(err).Msg("the keys of an issuer of tokens could not be fetched")
 	}})

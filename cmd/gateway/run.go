@@ -59,7 +59,7 @@ func serve(
 	bounds, registry := bound.NewSet(), newRegistry()
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop() // a shutdown can take long enough for a right or a certificate to end
-	gate, err := c.startAuth(running, registry, log)
+	gate, err := c.startAuth(running, bounds, registry, log)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ var ours = map[string][]string{
 	"internal/kvclient": {"internal/bound", "internal/jsonpatch", "internal/kv",
 		"internal/kvclient/link"},
 	"internal/kvclient/link": {"internal/bound", "internal/kv"},
-	"internal/auth":          {"internal/kv"},
+	"internal/auth":          {"internal/bound", "internal/kv"},
 	"internal/audit":         {"internal/bound"},
 	"internal/kv":            {},
 	"internal/bound":         {},

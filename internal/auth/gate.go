@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"kvgateway/internal/bound"
 )
 
 // Presented is what a request presents of its caller.
@@ -68,6 +70,8 @@ type Options struct {
 	// KeysFailed is called with the reason if keys of an issuer could not be fetched, or are not
 	// used any more. It is called by several goroutines, and must not block. It may be nil.
 	KeysFailed func(error)
+	// Bounds has all bounds of the gateway; nil if they need not be listed.
+	Bounds *bound.Set
 }
 
 // A Gate decides who is calling by the policy in force. Its methods may be called at any time.
@@ -111,6 +115,9 @@ func NewGateWith(policy *Policy, options Options) *Gate {
 	}
 	if options.KeysFailed == nil {
 		options.KeysFailed = func(error) {}
+	}
+	if options.Bounds != nil {
+		listBounds(options.Bounds)
 	}
 	g := &Gate{
 		options:     options,

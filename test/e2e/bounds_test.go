@@ -23,11 +23,15 @@ var ofMachine = regexp.MustCompile(
 var shareOfMachine = regexp.MustCompile(`(\| of the machine \|) \d+ \|`)
 
 // docs/bounds.md lists the bounds of a gateway that was started without settings, except for TLS, a
-// listener of the embedded NATS and an audit log.
+// listener of the embedded NATS, an audit log and an auth file.
 func TestBoundsAreDocumented(t *testing.T) {
 	// Some bounds depend on the number of processors.
 	t.Setenv("GOMAXPROCS", "2")
-	s := startSecured(t, "--embedded-listen=127.0.0.1:0",
+	authFile := filepath.Join(t.TempDir(), "auth.yaml")
+	if err := os.WriteFile(authFile, []byte("nats: { enabled: true }\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := startSecured(t, "--embedded-listen=127.0.0.1:0", "--auth-file="+authFile,
 		"--audit-log="+filepath.Join(t.TempDir(), "audit"))
 	_, _, body, err := get(s.client(false), s.admin())
 	if err != nil {
