@@ -15,6 +15,7 @@ import (
 // A native client can keep the lock of a stream for a long time: 64 filters of 500 tokens are
 // matched with the subjects while it is held. The process must end in time nevertheless.
 func TestShutdownDoesNotWaitForABusyStore(t *testing.T) {
+	t.Parallel()
 	g := start(t, "--data-dir="+t.TempDir(), "--sync=1m", "--embedded-listen=127.0.0.1:0",
 		"--shutdown-timeout=1s")
 	g.want(201, "PUT", "/buckets/shop", "")

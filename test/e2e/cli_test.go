@@ -14,6 +14,7 @@ import (
 )
 
 func TestCommandLineIsChecked(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		args   []string
 		code   int
@@ -50,6 +51,7 @@ func TestCommandLineIsChecked(t *testing.T) {
 }
 
 func TestPortInUseIsReported(t *testing.T) {
+	t.Parallel()
 	first := start(t, "--data-dir="+t.TempDir())
 	second := launch(t, "--listen="+first.listen.Addr, "--data-dir="+t.TempDir())
 	if code := second.wait(); code != 1 ||
@@ -59,6 +61,7 @@ func TestPortInUseIsReported(t *testing.T) {
 }
 
 func TestHealthcheckFindsARunningGateway(t *testing.T) {
+	t.Parallel()
 	g := start(t, "--data-dir="+t.TempDir(), "--base-path=/kv")
 	g.want(200, "GET", "/healthz", "")
 	check := launch(t, "healthcheck", "--listen="+g.listen.Addr, "--base-path=/kv")
@@ -86,6 +89,7 @@ func ownAddress(t *testing.T) string {
 // A gateway that answers only to a name of its own is asked for its health at the address on which
 // it listens. It announces itself by that name.
 func TestHealthcheckNamesAHostThatIsAnswered(t *testing.T) {
+	t.Parallel()
 	args := []string{"--allow-anonymous", "--allowed-host=kv.example.com"}
 	g := start(t, append(args, "--listen="+ownAddress(t)+":0", "--data-dir="+t.TempDir())...)
 	a, err := (&gateway{t: t, url: "http://" + g.listen.Addr}).do("GET", "/livez", "")
@@ -104,6 +108,7 @@ func TestHealthcheckNamesAHostThatIsAnswered(t *testing.T) {
 
 // TestGreetingCommandsWork runs the commands that the greeting tells a person to try.
 func TestGreetingCommandsWork(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("no curl")
 	}
@@ -135,6 +140,7 @@ func TestGreetingCommandsWork(t *testing.T) {
 }
 
 func TestAdminListenerServesMetricsAndProfiles(t *testing.T) {
+	t.Parallel()
 	g := start(t, "--data-dir="+t.TempDir(), "--admin-listen=127.0.0.1:0")
 	g.want(201, "PUT", "/buckets/shop", "")
 	g.want(200, "PUT", "/buckets/shop/keys/secret.name", "1")
@@ -162,6 +168,7 @@ func TestAdminListenerServesMetricsAndProfiles(t *testing.T) {
 // TestHeaderLimits checks that headers which are too large are refused with a problem document, up
 // to a size that net/http does not read.
 func TestHeaderLimits(t *testing.T) {
+	t.Parallel()
 	g := start(t, "--data-dir="+t.TempDir())
 	for size, want := range map[int]string{
 		60 << 10:  "200 application/json",
@@ -190,6 +197,7 @@ func TestHeaderLimits(t *testing.T) {
 // TestOptionsOfTheServer checks that OPTIONS *, which net/http would answer itself, is answered as
 // every request is: with an id, after the host was checked, and with a line in the access log.
 func TestOptionsOfTheServer(t *testing.T) {
+	t.Parallel()
 	g := start(t, "--data-dir="+t.TempDir())
 	for host, want := range map[string]int{"localhost": 204, "example.com": 421} {
 		var dialer net.Dialer
@@ -220,6 +228,7 @@ func TestOptionsOfTheServer(t *testing.T) {
 }
 
 func TestAccessLogShowsRoutesNotKeys(t *testing.T) {
+	t.Parallel()
 	g := start(t, "--data-dir="+t.TempDir())
 	g.want(201, "PUT", "/buckets/shop", "")
 	g.want(200, "PUT", "/buckets/shop/keys/secret.name", "secret value")

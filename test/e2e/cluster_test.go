@@ -58,6 +58,7 @@ func startCluster(t *testing.T) (c *gateway, urls map[string]string, pids map[st
 // What is written through one gateway of `make cluster` is read and watched through the other, also
 // after a nats-server was lost. At the end no process is left.
 func TestClusterGoesOnWithoutOneServer(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts seven processes")
 	}

@@ -69,6 +69,7 @@ func ask(t *testing.T, conn net.Conn, line string) int {
 // get an answer at once, those that are connected go on, and as many buckets can be created and
 // written as the bound on streams says. Another one is refused, and says what makes room.
 func TestConnectionsLeaveFileDescriptorsForTheStore(t *testing.T) {
+	t.Parallel()
 	g := startWithFewDescriptors(t, "--data-dir="+t.TempDir(), "--admin-listen=127.0.0.1:0")
 	if !strings.Contains(g.stderr.String(), "--max-streams cannot be reached") {
 		t.Errorf("the log does not say that --max-streams cannot be reached:\n%s", g.stderr)
@@ -166,6 +167,7 @@ func (g *gateway) metric(t *testing.T, name string) float64 {
 // A gateway that finds more buckets than it has file descriptors for says so, and answers new
 // clients even when writes to all of them have used up the descriptors.
 func TestMoreBucketsThanFileDescriptors(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	g := start(t, "--data-dir="+dir)
 	_, conn := g.request(t, "GET /readyz")

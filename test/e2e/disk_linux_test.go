@@ -13,6 +13,7 @@ import (
 
 // A full disk is reported at once. Without that, nobody would answer the writes.
 func TestFullDiskIsTold(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
 		t.Skipf("a small file system can be mounted by root only: %v", err)

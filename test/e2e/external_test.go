@@ -15,6 +15,7 @@ import (
 // TestExternalNATSTakesEveryCredential starts servers that demand each kind of credential, and
 // gateways that have it.
 func TestExternalNATSTakesEveryCredential(t *testing.T) {
+	t.Parallel()
 	nkey, seedFile := nkeyUser(t)
 	operator, credsFile := operatorMode(t)
 	certs := newCertificates(t)
@@ -86,6 +87,7 @@ func TestExternalNATSTakesEveryCredential(t *testing.T) {
 }
 
 func TestExternalNATSMayBeAwayAtTheStart(t *testing.T) {
+	t.Parallel()
 	port := natstest.FreePort(t)
 	g := start(t, fmt.Sprintf("--nats-url=nats://127.0.0.1:%d", port))
 	g.awaitReadyz(503)
@@ -99,6 +101,7 @@ func TestExternalNATSMayBeAwayAtTheStart(t *testing.T) {
 }
 
 func TestReadinessFollowsNATS(t *testing.T) {
+	t.Parallel()
 	opts := server.Options{Port: natstest.FreePort(t), StoreDir: t.TempDir()}
 	ns := startNATS(t, opts)
 	g := start(t, "--nats-url="+ns.ClientURL())
@@ -119,6 +122,7 @@ func TestReadinessFollowsNATS(t *testing.T) {
 // TestWrongCredentialsAreReported checks that a gateway with wrong credentials starts all the same,
 // since they can also be corrected on the server. It is not ready, and says why.
 func TestWrongCredentialsAreReported(t *testing.T) {
+	t.Parallel()
 	opts := server.Options{
 		Port: natstest.FreePort(t), StoreDir: t.TempDir(), Username: "gw", Password: "pw",
 	}

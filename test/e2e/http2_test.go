@@ -50,6 +50,7 @@ func readFrame(t *testing.T, r io.Reader) (kind, flags, stream byte) {
 // A client that is still sending when it is refused gets the answer, and no reset that would make
 // it forget the answer.
 func TestRefusalOfABodyOverHTTP2(t *testing.T) {
+	t.Parallel()
 	g := start(t, "--data-dir="+t.TempDir())
 	conn, err := net.Dial("tcp", g.listen.Addr)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 // TestKillLosesNoAcknowledgedWrite kills the process in the middle of writes. Every acknowledged
 // write must be there afterwards, and any other may be.
 func TestKillLosesNoAcknowledgedWrite(t *testing.T) {
+	t.Parallel()
 	const writers, enough = 8, 200
 	args := []string{"--data-dir=" + t.TempDir(), "--sync=always"}
 	g := start(t, args...)
@@ -65,6 +66,7 @@ func TestKillLosesNoAcknowledgedWrite(t *testing.T) {
 // changed. Without the gateway's precautions nats-server loses the bucket with its values about
 // every tenth time.
 func TestKillWhileABucketChanges(t *testing.T) {
+	t.Parallel()
 	args := []string{"--data-dir=" + t.TempDir(), "--sync=always"}
 	g := start(t, args...)
 	g.want(201, "PUT", "/buckets/shop", "")
@@ -101,6 +103,7 @@ func TestKillWhileABucketChanges(t *testing.T) {
 // test fails, the server was fixed: say so in docs/nats-facts.md,
 // api/openapi.yaml and test/checkers/watchcheck (Life.Crashes).
 func TestKillBringsBackWhatAPurgedMarkerHid(t *testing.T) {
+	t.Parallel()
 	args := []string{"--data-dir=" + t.TempDir(), "--sync=always"}
 	g := start(t, args...)
 	g.want(201, "PUT", "/buckets/shop", "")
@@ -132,6 +135,7 @@ func TestKillBringsBackWhatAPurgedMarkerHid(t *testing.T) {
 // a purge removed stay away after a crash, although nats-server does not record what the history
 // limit had removed before.
 func TestKillBringsNothingBackBelowARollUp(t *testing.T) {
+	t.Parallel()
 	args := []string{"--data-dir=" + t.TempDir(), "--sync=always"}
 	g := start(t, args...)
 	g.want(201, "PUT", "/buckets/shop", "")

@@ -14,6 +14,7 @@ import (
 )
 
 func TestDataSurvivesAStop(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		sync   string
 		signal syscall.Signal
@@ -36,6 +37,7 @@ func TestDataSurvivesAStop(t *testing.T) {
 }
 
 func TestSecondStartOnTheSameDataIsRefused(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	first := start(t, "--data-dir="+dir)
 	second := launch(t, "--listen=127.0.0.1:0", "--data-dir="+dir)
@@ -107,6 +109,7 @@ func waitForLog(t *testing.T, g *gateway, message string) {
 }
 
 func TestRequestInFlightIsCompleted(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	g := start(t, "--data-dir="+dir, "--shutdown-timeout=15s")
 	g.want(201, "PUT", "/buckets/shop", "")
@@ -123,6 +126,7 @@ func TestRequestInFlightIsCompleted(t *testing.T) {
 }
 
 func TestShutdownHasADeadline(t *testing.T) {
+	t.Parallel()
 	g := start(t, "--data-dir="+t.TempDir(), "--shutdown-timeout=200ms")
 	g.want(201, "PUT", "/buckets/shop", "")
 	halfSent(t, g)
@@ -135,6 +139,7 @@ func TestShutdownHasADeadline(t *testing.T) {
 }
 
 func TestSecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	g := start(t, "--data-dir="+t.TempDir(), "--shutdown-timeout=10m")
 	g.want(201, "PUT", "/buckets/shop", "")
 	halfSent(t, g)
@@ -146,6 +151,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 }
 
 func TestDrainDelayKeepsServing(t *testing.T) {
+	t.Parallel()
 	g := start(t, "--data-dir="+t.TempDir(), "--drain-delay=2s")
 	g.want(201, "PUT", "/buckets/shop", "")
 	g.awaitReadyz(200)

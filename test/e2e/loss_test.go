@@ -12,6 +12,7 @@ import (
 
 // A flipped byte in a block must not lose what is behind it unnoticed.
 func TestFlippedByteStopsTheStart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	g := start(t, "--data-dir="+dir)
 	g.want(201, "PUT", "/buckets/shop", "")

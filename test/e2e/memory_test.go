@@ -12,6 +12,7 @@ import (
 // quarters of the machine's memory. What is refused says which setting bounds them, and what makes
 // room.
 func TestMemoryBucketsAreBounded(t *testing.T) {
+	t.Parallel()
 	g := start(t, "--data-dir="+t.TempDir(), "--memory-for-buckets=4MiB")
 	wantAdvice := func(advised bool, method, path, body string) {
 		t.Helper()

@@ -28,6 +28,7 @@ func nativeBucket(t *testing.T, url, bucket string, options ...nats.Option) jets
 }
 
 func TestNativeClientSharesTheEmbeddedServer(t *testing.T) {
+	t.Parallel()
 	g := start(t, "--data-dir="+t.TempDir(), "--embedded-listen=127.0.0.1:0")
 	g.want(201, "PUT", "/buckets/shop", "")
 	g.want(200, "PUT", "/buckets/shop/keys/from/http", "written over HTTP")
@@ -44,6 +45,7 @@ func TestNativeClientSharesTheEmbeddedServer(t *testing.T) {
 }
 
 func TestNativeClientSharesTheEmbeddedServerOverWebSocket(t *testing.T) {
+	t.Parallel()
 	const origin = "https://app.example.com"
 	g := start(t, "--data-dir="+t.TempDir(), "--embedded-ws-listen=127.0.0.1:0",
 		"--allow-origin="+origin)
@@ -71,6 +73,7 @@ func TestNativeClientSharesTheEmbeddedServerOverWebSocket(t *testing.T) {
 }
 
 func TestNATSListensOnlyIfAsked(t *testing.T) {
+	t.Parallel()
 	g := start(t, "--data-dir="+t.TempDir())
 	if g.listen.NATSURL != "" || g.listen.NATSWSURL != "" {
 		t.Errorf("NATS listens on %s %s", g.listen.NATSURL, g.listen.NATSWSURL)

@@ -12,6 +12,7 @@ import (
 // addresses. A backslash at the end of a line continues it. A line that begins with "#>" has a text
 // that the command before it must print.
 func TestReadmeTourWorks(t *testing.T) {
+	t.Parallel()
 	for _, tool := range []string{"curl", "sh"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("no %s", tool)

@@ -56,6 +56,7 @@ type kitchen struct {
 // TestSecurityRecipesWork runs the recipes of docs/security.md as they are printed, except for the
 // addresses.
 func TestSecurityRecipesWork(t *testing.T) {
+	t.Parallel()
 	for _, tool := range []string{"curl", "sh", "openssl", "sed"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("no %s", tool)

@@ -131,6 +131,7 @@ func createLedger(g *gateway) {
 // TestKillLeavesTransactionsWhole kills the process, with the nats-server in it, in the middle of
 // transactions.
 func TestKillLeavesTransactionsWhole(t *testing.T) {
+	t.Parallel()
 	args := []string{"--data-dir=" + t.TempDir(), "--sync=always", "--transaction-rate=0"}
 	g := start(t, args...)
 	createLedger(g)
@@ -148,6 +149,7 @@ func TestKillLeavesTransactionsWhole(t *testing.T) {
 // TestGatewayKillLeavesTransactionsWhole kills the gateway, while the nats-server keeps what was
 // begun.
 func TestGatewayKillLeavesTransactionsWhole(t *testing.T) {
+	t.Parallel()
 	ns := startNATS(t, server.Options{})
 	args := []string{"--nats-url=" + ns.ClientURL(), "--transaction-rate=0"}
 	g := start(t, args...)
@@ -169,6 +171,7 @@ func TestGatewayKillLeavesTransactionsWhole(t *testing.T) {
 // TestNATSRestartLeavesTransactionsWhole stops the nats-server and starts it again while the
 // gateway keeps running.
 func TestNATSRestartLeavesTransactionsWhole(t *testing.T) {
+	t.Parallel()
 	opts := server.Options{Port: natstest.FreePort(t), StoreDir: t.TempDir()}
 	ns := startNATS(t, opts)
 	g := start(t, "--nats-url="+ns.ClientURL(), "--transaction-rate=0", "--request-timeout=1s")

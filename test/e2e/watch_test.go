@@ -80,6 +80,7 @@ func idOf(block string) string {
 // A stream says goodbye when the gateway stops, and is resumed behind its last id after the next
 // start.
 func TestWatchResumesAfterARestart(t *testing.T) {
+	t.Parallel()
 	args := []string{"--data-dir=" + t.TempDir(), "--sync=100ms"}
 	g := start(t, args...)
 	g.want(201, "PUT", "/buckets/shop", "")
@@ -103,6 +104,7 @@ func TestWatchResumesAfterARestart(t *testing.T) {
 // One HTTP/2 connection carries more streams than the 250 that Go's server allows by default. A
 // stream that is cancelled does not end others, and all others are told about the end.
 func TestManyStreamsShareOneConnection(t *testing.T) {
+	t.Parallel()
 	g := start(t, "--data-dir="+t.TempDir(), "--sync=100ms")
 	g.want(201, "PUT", "/buckets/shop", "")
 	var protocols http.Protocols
