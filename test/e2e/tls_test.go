@@ -404,3 +404,51 @@ func TestTLSHandshakesHaveADeadline(t *testing.T) {
 		t.Error("it panicked")
 	}
 }
+
+// The caller is whoever the certificate of this connection names, whatever was presented before.
+func TestTLSCallerIsWhomTheCertificateNames(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	clientCA := natstest.NewAuthority(t, "clients")
+	ca, file := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "auth.yaml")
+	natstest.Replace(t, ca, clientCA.PEM)
+	natstest.Replace(t, file, []byte(`
+roles:
+  operator: [{ bucket: "*", can: [admin] }]
+certificates:
+  - { san: worker.example, roles: [operator] }
+`))
+	s := startSecured(t, "--tls-client-ca="+ca, "--auth-file="+file)
+	named := func(name string) *natstest.Pair {
+		return clientCA.Issue(t, name, func(c *x509.Certificate) { c.DNSNames = []string{name} })
+	}
+	cache := tls.NewLRUClientSessionCache(8)
+	ask := func(certs ...*natstest.Pair) int {
+		t.Helper()
+		config := s.config(certs...)
+		config.ClientSessionCache = cache // of all of them, as of one client that was renewed
+		transport := &http.Transport{TLSClientConfig: config}
+		defer transport.CloseIdleConnections()
+		c := &http.Client{Transport: transport, Timeout: patience}
+		status, _, body, err := get(c, s.url+"/buckets")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status != 200 && strings.Contains(body, "worker") {
+			t.Errorf("the refusal names others: %s", body)
+		}
+		return status
+	}
+	if status := ask(named("worker.example")); status != 200 {
+		t.Errorf("the worker: %d", status)
+	}
+	if status := ask(named("other.example")); status != 401 && status != 403 {
+		t.Errorf("a certificate of another name: %d", status)
+	}
+	if status := ask(); status != 401 {
+		t.Errorf("without a certificate: %d", status)
+	}
+	if status := ask(named("worker.example")); status != 200 {
+		t.Errorf("the worker again: %d", status)
+	}
+}
