@@ -16,4 +16,31 @@
 //	rights       the rules of all roles of a caller
 //	reach        the keys of a bucket for which a caller may take an action
 //	to follow    to be ended when a caller loses the right that it began with; follow.go
+//
+// # Who is calling
+//
+// A credential is looked at by the first of these that it could be meant for, and by no later one,
+// even if it is not valid:
+//
+//	presented                     who looks                     checked against
+//	a ticket                      identifyTicket, ticket.go     its signature, and the credential
+//	                                                            that it names
+//	Bearer kvgw_…                 identifyOwnToken,             the hashes of the file
+//	                                identify.go
+//	Bearer, a JWT of an issuer    identifyJWT,                  the entry of the issuer, and its
+//	  of the file                   identify_jwt.go             keys (keys_source.go)
+//	Bearer, anything else, and    identifyNATS,                 NATS, when it is used
+//	  Basic                         identify_nats.go
+//	a client certificate          certificateCaller,            its names
+//	                                certificate.go
+//	nothing                       identifyNobody, identify.go   the section anonymous
+//
+// What is valid is kept, so that the next request with it costs next to nothing. What is not counts
+// against the address of its client (failures.go).
+//
+// # The file
+//
+// [Load] reads the file node by node (file.go, file_*.go and nodes.go), so that each mistake has
+// its place, and returns all of them. A policy knows nothing of a gate. When it is put in force,
+// the gate adopts a copy (adopt.go), to which it ties the keys of issuers that it has fetched.
 package auth
