@@ -16,8 +16,10 @@ import (
 )
 
 const (
-	// maxLines is how many lines may wait, or belong to requests that are under way.
-	maxLines = 2048
+	// MaxLines is how many lines may wait, or belong to requests that are under way. Those take
+	// next to nothing, and there must be more places than clients can hold by sending bodies
+	// slowly, so it exceeds the number of connections that a gateway usually has.
+	MaxLines = 16 << 10
 	// patience is how long a change waits for a place.
 	patience = time.Second
 	// retryAfter is how long the log waits until it tries to write again.
@@ -88,12 +90,12 @@ func newLog(out io.Writer, o Options) *Log {
 		places: o.Bounds.New(bound.Spec{
 			Name: "audit-lines",
 			Of: "changes under way, and lines of --audit-log that are not written yet, of up to " +
-				"8 KiB each",
-			Unit: bound.Places, Limit: maxLines, PerOwner: maxLines / 2, Wait: patience,
-			Queue:   maxLines / 2,
+				"4 KiB each",
+			Unit: bound.Places, Limit: MaxLines, PerOwner: MaxLines / 2, Wait: patience,
+			Queue:   MaxLines / 2,
 			AtLimit: "a change waits 1 s and is then refused with 429 or 503; reading goes on",
 		}),
-		lines:  make(chan *Line, maxLines),
+		lines:  make(chan *Line, MaxLines),
 		reopen: make(chan struct{}, 1),
 		stop:   make(chan struct{}),
 		done:   make(chan struct{}),
@@ -224,8 +226,9 @@ func (l *Log) complain(err error) {
 		return
 	}
 	l.complained = time.Now()
-	l.log.Error().Err(err).Msg("the audit log cannot be written: changes are refused once 2048 " +
-		"lines wait. It is tried again each second, and on SIGHUP with the file opened anew")
+	l.log.Error().Err(err).Int("lines", MaxLines).Msg("the audit log cannot be written: changes " +
+		"are refused once so many lines wait. It is tried again each second, and on SIGHUP with " +
+		"the file opened anew")
 }
 
 // openAnew opens the file again. It reports whether it did.

@@ -93,7 +93,7 @@ func TestLogIsBoundedAndLosesNothing(t *testing.T) {
 		l := audit.To(disk, options(complaints))
 		// One address has a share of half, so that it cannot keep all others out.
 		owners, want := []string{"192.0.2.1", "192.0.2.2"}, []string{}
-		for i := range 2048 {
+		for i := range audit.MaxLines {
 			line, err := l.Take(bound.WithOwner(t.Context(), owners[i%2]))
 			if err != nil {
 				t.Fatalf("line %d: %v", i, err)

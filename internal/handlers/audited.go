@@ -26,7 +26,7 @@ var auditedActions = map[string]string{
 }
 
 // maxAuditedFilters bounds the bytes of the filters in a line of the audit log.
-const maxAuditedFilters = 4 << 10
+const maxAuditedFilters = 2 << 10
 
 // An audited is what the audit log says of a request, beside what its exchange has.
 type audited struct {

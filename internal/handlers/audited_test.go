@@ -212,7 +212,7 @@ func TestChangesAreRefusedWhileTheAuditLogIsStuck(t *testing.T) {
 			a.problem(t, 429, "overloaded")
 			break
 		}
-		if stored++; stored > 4096 {
+		if stored++; stored > audit.MaxLines {
 			t.Fatal("the lines that wait have no bound")
 		}
 	}
