@@ -177,3 +177,24 @@ func TestJWTBoundToACertificateComesWithIt(t *testing.T) {
 		}
 	}
 }
+
+// Certificates that do not count are not kept with the tokens that came beside them.
+func TestCertificateThatDoesNotCountIsForgotten(t *testing.T) {
+	t.Parallel()
+	gate := gateOf(t, limitsFile(t))
+	cert := certificate(t, "own.example.org")
+	sum := sha256.Sum256(cert.Raw)
+	bound := claimsOf(issuerA, body{"cnf": body{
+		"x5t#S256": base64.RawURLEncoding.EncodeToString(sum[:])}})
+	for header, kept := range map[string]int{
+		"Bearer " + a256().sign(t, nil, claimsOf(issuerA, nil)): 0,
+		"Bearer " + a256().sign(t, nil, bound):                  1,
+		"Bearer " + annsToken:                                   0,
+		basic("ann", "x"):                                       0,
+	} {
+		caller, err := withChain(t, gate, header, cert)
+		if err != nil || caller.Certificates() != kept {
+			t.Errorf("%.20s: %v, %v", header, caller, err)
+		}
+	}
+}

@@ -1,5 +1,8 @@
 package auth
 
+// Certificates returns how many certificates are kept in memory for the sake of a caller.
+func (c *Caller) Certificates() int { return len(c.presented.Chain) }
+
 // FailingAddresses returns of how many addresses failures are remembered.
 func (g *Gate) FailingAddresses() int {
 	g.failures.mu.Lock()

@@ -45,6 +45,9 @@ func (a *attempt) identifyJWT(ctx context.Context, token string) (*Caller, error
 		return nil, err
 	}
 	caller.presented = a.presented.clone()
+	if identity.Thumbprint == "" {
+		caller.presented.Chain = nil // It does not count, and would be kept with the token.
+	}
 	a.gate.jwts.set(strings.Clone(token), &knownJWT{issuer, keys, a.policy.claimNames, caller},
 		caller.sizeInCache())
 	return a.ifBound(caller)
@@ -99,8 +102,8 @@ func (a *attempt) identifyForeignJWT(token string, u unverifiedJWT) (*Caller, er
 
 // sizeInCache returns about how many bytes the caller of a JWT takes in memory.
 func (c *Caller) sizeInCache() int {
-	const fixed, forRule = 1000, 200
-	size := fixed + forRule*len(c.Rights.rules)
+	const fixed, forRule, forCertificate = 1000, 200, 4000
+	size := fixed + forRule*len(c.Rights.rules) + forCertificate*len(c.presented.Chain)
 	for _, line := range c.presented.Authorization {
 		size += 3 * len(line) // once more as a key, and about as much for what was taken from it
 	}

@@ -45,9 +45,11 @@ func (a *attempt) identifyNATS(credential *NATSCredential) (*Caller, error) {
 	if time.Now().Before(a.gate.refusedNATS.get(tokenHash(id))) {
 		return nil, errNATSRefused
 	}
+	presented := a.presented.clone()
+	presented.Chain = nil // It does not count, and would be kept with the credential.
 	return &Caller{
 		Kind: NATS, Name: "nats-" + id.String(), Rights: Everything, NATS: credential,
-		policy: a.policy, presented: a.presented.clone(), credential: id[:],
+		policy: a.policy, presented: presented, credential: id[:],
 	}, nil
 }
 
