@@ -28,7 +28,8 @@ func TestBoundsAreDocumented(t *testing.T) {
 	// Some bounds depend on the number of processors.
 	t.Setenv("GOMAXPROCS", "2")
 	authFile := filepath.Join(t.TempDir(), "auth.yaml")
-	if err := os.WriteFile(authFile, []byte("nats: { enabled: true }\n"), 0o600); err != nil {
+	const rules = "anonymous: [none]\nroles: { none: [{ bucket: b, can: [get] }] }\n"
+	if err := os.WriteFile(authFile, []byte(rules), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := startSecured(t, "--embedded-listen=127.0.0.1:0", "--auth-file="+authFile,
