@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
 )
 
 // A recipe is a part of docs/security.md: files, and commands that use them.
@@ -142,6 +144,8 @@ func (k *kitchen) run(block string) (promises int) {
 		}
 		switch command = k.real(line); {
 		case command == "" || command[0] == '#':
+		case strings.HasPrefix(command, "nats-server -c "):
+			k.startNATS(strings.TrimPrefix(command, "nats-server -c "))
 		case strings.HasPrefix(command, "gateway --"):
 			k.serve(strings.Fields(command)[1:])
 		default:
@@ -168,8 +172,7 @@ func (k *kitchen) output(command string) string {
 // recipes.
 func (k *kitchen) serve(flags []string) {
 	k.t.Helper()
-	args := append([]string{"--data-dir=data"}, flags...)
-	cmd := exec.Command(binary, serveArgs(args)...)
+	cmd := exec.Command(binary, serveArgs(flags)...)
 	cmd.Dir, cmd.Env = k.dir, append(os.Environ(), k.environment...)
 	if !filepath.IsAbs(cmd.Path) {
 		path, err := filepath.Abs(cmd.Path)
@@ -178,9 +181,30 @@ func (k *kitchen) serve(flags []string) {
 		}
 		cmd.Path = path
 	}
-	k.gateway = launchCommand(k.t, cmd, args)
+	k.gateway = launchCommand(k.t, cmd, flags)
 	k.gateway.awaitListening()
 	k.t.Cleanup(func() { k.gateway.stop(syscall.SIGTERM) })
 	k.addresses = append(k.addresses, "http://127.0.0.1:8080", k.gateway.url,
 		"https://127.0.0.1:8080", k.gateway.url)
+}
+
+// startNATS runs a nats-server with a configuration of the recipe, on a free port.
+func (k *kitchen) startNATS(configuration string) {
+	k.t.Helper()
+	options, err := server.ProcessConfigFile(filepath.Join(k.dir, configuration))
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	options.Host, options.Port, options.NoSigs = "127.0.0.1", server.RANDOM_PORT, true
+	options.StoreDir = filepath.Join(k.dir, "jetstream")
+	nats, err := server.NewServer(options)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	nats.Start()
+	k.t.Cleanup(nats.Shutdown)
+	if !nats.ReadyForConnections(patience) {
+		k.t.Fatal("nats-server is not ready")
+	}
+	k.addresses = append(k.addresses, "nats://127.0.0.1:4222", nats.ClientURL())
 }
