@@ -176,6 +176,54 @@ func TestPassedThroughDenialsNameTheSubject(t *testing.T) {
 	}
 }
 
+// A changed password ends what is under way with it, within a second, and nothing else.
+func TestPassedThroughStreamsEndWithThePassword(t *testing.T) {
+	t.Parallel()
+	g, s := startPassing(t, tenants)
+	bucketAs(t, s, "ann", "shop")
+	bucketAs(t, s, "bob", "shop")
+	ann := g.watch(t, "/buckets/shop/watch", basicAs("ann"))
+	bob := g.watch(t, "/buckets/shop/watch", basicAs("bob"))
+	ann.until("sync")
+	bob.until("sync")
+	began := time.Now()
+	changeNATSPassword(t, s, "ann", tenants...)
+	last := ann.until("goaway")
+	if took := time.Since(began); took > time.Second*slowdown {
+		t.Errorf("it took %v", took)
+	}
+	if !strings.Contains(last.data, "permissions") {
+		t.Errorf("the end is %s", last.data)
+	}
+	g.get(t, "/buckets/shop/keys", basicAs("ann")).problem(t, 401, "unauthenticated")
+	put(t, bucketOfUser(t, s, "bob"), "a", "v")
+	bob.until("put")
+}
+
+// bucketOfUser is the bucket "shop" of a user's account.
+func bucketOfUser(t *testing.T, s *natstest.Server, user string) jetstream.KeyValue {
+	t.Helper()
+	kv, err := nativeAs(t, s, user).KeyValue(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kv
+}
+
+// changeNATSPassword gives a user another password, while the server runs.
+func changeNATSPassword(t *testing.T, s *natstest.Server, name string, users ...natsUser) {
+	t.Helper()
+	s.Reload(func(o *server.Options) {
+		natsUsers(users...)(o)
+		for _, u := range o.Users {
+			if u.Username == name {
+				u.Password = "another"
+			}
+		}
+	})
+	accountsHaveJetStream(t, s, users...)
+}
+
 // Floods of wrong credentials are refused before NATS hears of them, and who is right goes on.
 func TestPassedThroughFloodIsLimitedBeforeNATS(t *testing.T) {
 	t.Parallel()
