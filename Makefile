@@ -12,7 +12,7 @@ GOSEC       = github.com/securego/gosec/v2/cmd/gosec@v2.30.0
 .PHONY: help build run test check quick-test hooks race lint gosec vulncheck openapi-lint \
 	js-test browser streams streams-all proxies streams-setup clients clients-all schemathesis \
 	fuzz bench bench-quick bench-watch bench-report watchcheck linearizable adversary full clean \
-	cross release cluster deploy-test native native-all
+	cross release cluster deploy-test native native-all permissions
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
@@ -122,6 +122,9 @@ native: build ## Test that Go, JavaScript and Python clients share buckets (need
 native-all: build ## The same in Java, C, Rust and .NET as well (needs Maven, libnats-dev, cargo)
 	test/native/run all
 
+permissions: ## Test the NATS permissions that the gateway needs, with nats-server 2.14 and 2.15
+	KVGW_PERMISSIONS=1 $(GO) test -count=1 ./test/permissions
+
 fuzz: ## Run every fuzz target for FUZZTIME each (default 30s)
 	test/fuzz $(or $(FUZZTIME),30s)
 
@@ -164,6 +167,8 @@ FULL_INTERLEAVINGS ?= 40000
 FULL_FUZZTIME ?= 30s
 
 full: ## Run what is too long for the gate: checkers, libraries, proxies, fuzzing (an hour)
+	@echo '== permissions in NATS, with two releases of it'
+	$(MAKE) permissions
 	@echo '== native clients in every language'
 	$(MAKE) native-all
 	@echo '== watchcheck: 10 minutes with loops, then 5 minutes with a goroutine for each stream'
