@@ -7,8 +7,9 @@
 // serve builds the gateway from the inside out: the embedded nats-server, unless another NATS is
 // given; the connections to NATS; the feeds; the handlers; the listeners. The listener of the API
 // gives each connection a place and counts what it holds before a handler is asked (see
-// connections). The admin listener, for metrics, profiles and the bounds in force, has places of
-// its own.
+// connections). With TLS the handshake comes next (see handshakes), still before net/http knows of
+// the connection; one tlsSource has the settings of all listeners. The admin listener, for metrics,
+// profiles and the bounds in force, has places of its own.
 //
 // # Shutdown
 //
