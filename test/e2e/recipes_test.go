@@ -158,7 +158,6 @@ func (k *kitchen) run(block string) (promises int) {
 // output runs a command and returns what it prints.
 func (k *kitchen) output(command string) string {
 	k.t.Helper()
-	// A Go program that runs sh must not hide that the first command of a pipe has failed.
 	run := exec.Command("sh", "-c", command)
 	run.Dir, run.Env = k.dir, append(os.Environ(), k.environment...)
 	out, err := run.CombinedOutput()
