@@ -9,10 +9,10 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOSEC       = github.com/securego/gosec/v2/cmd/gosec@v2.30.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check quick-test hooks race lint gosec vulncheck openapi-lint \
-	js-test browser streams streams-all proxies streams-setup clients clients-all schemathesis \
-	fuzz bench bench-quick bench-watch bench-report watchcheck linearizable adversary full clean \
-	cross release cluster deploy-test native native-all permissions
+.PHONY: help build run test check quick-test quick-lint hooks race lint gosec vulncheck \
+	openapi-lint js-test browser streams streams-all proxies streams-setup clients clients-all \
+	schemathesis fuzz bench bench-quick bench-watch bench-report watchcheck linearizable \
+	adversary full clean cross release cluster deploy-test native native-all permissions
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
@@ -46,7 +46,7 @@ test: ## Run the Go tests
 
 check: ## Lint, quick tests, OpenAPI lint, JS tests: run it before each commit
 	@$(MAKE) --no-print-directory openapi-lint # npm removes files that go list may be reading
-	@$(MAKE) --no-print-directory -j3 quick-test lint js-test
+	@$(MAKE) --no-print-directory -j3 quick-test quick-lint js-test
 
 quick-test:
 	$(GO) test -short -p 4 -parallel 8 ./...
@@ -57,13 +57,15 @@ hooks: ## Install a pre-commit hook that runs the quick part of `make check`
 race: ## Run the Go tests under the race detector (needs a C compiler)
 	$(GO) test -race ./...
 
-lint: ## Check formatting, vet, staticcheck, and that every mutation can still be made
+lint: quick-lint cross ## Check formatting, vet, staticcheck, mutations, and other systems
+
+# What lint does without compiling everything twice more, for other systems.
+quick-lint:
 	@wrong=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$wrong" || \
 		{ echo "run gofmt -w on these: $$wrong"; exit 1; }
 	$(GO) vet ./...
 	cd test/checkers && $(GO) vet ./...
 	cd test/native && $(GO) vet ./...
-	$(MAKE) cross
 	test/checkers/mutations -n
 	$(GO) run $(STATICCHECK) ./...
 
