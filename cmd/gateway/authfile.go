@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -36,11 +35,10 @@ type authFile struct {
 	// loads counts the times at which a changed file was read, by result.
 	loads *prometheus.CounterVec
 
-	// keyFiles are the files with keys that the file in force names.
-	keyFiles []string
-	// seen is what the files had at the last look, and done what they had when they were read, in
-	// force or not.
-	seen, done [sha256.Size]byte
+	// files are those that were parsed last, in force or not. What they had is what was parsed.
+	files *auth.Files
+	// seen is what the same files had at the last look.
+	seen auth.Digest
 }
 
 // startAuth reads the auth file of the settings, and returns a gate with its policy. It returns nil
@@ -61,7 +59,7 @@ func (c *config) startAuth(
 		Help: "Times at which the keys of an issuer of JWTs could not be fetched.",
 	})
 	registry.MustRegister(f.loads, failures)
-	policy, err := auth.Load(f.name)
+	policy, files, err := auth.LoadFiles(f.name)
 	if err != nil {
 		return nil, fmt.Errorf("--auth-file: %s: %w", f.name, err)
 	}
@@ -69,9 +67,7 @@ func (c *config) startAuth(
 		failures.Inc()
 		log.Error().Err(err).Msg("the keys of an issuer of tokens could not be fetched")
 	}})
-	f.keyFiles = policy.KeyFiles()
-	f.seen = f.digest()
-	f.done = f.seen
+	f.files, f.seen = files, files.Digest()
 	f.loads.WithLabelValues("taken").Inc()
 	go f.watch(ctx)
 	return f.gate, nil
@@ -99,27 +95,28 @@ func (f *authFile) watch(ctx context.Context) {
 
 // look reads the files if they have changed and are whole.
 func (f *authFile) look() {
-	now := f.digest()
+	now := f.files.DigestNow()
 	isStable := now == f.seen
 	f.seen = now
-	if isStable && now != f.done {
+	if isStable && now != f.files.Digest() {
 		f.load()
 	}
 }
 
 // load reads the files, and puts them in force if they have no mistake.
 func (f *authFile) load() {
-	f.done = f.digest()
-	f.seen = f.done
-	policy, err := auth.Load(f.name)
+	f.take(auth.LoadFiles(f.name))
+}
+
+// take puts a policy in force that was made of these files, unless there is an error. The files may
+// have changed while they were parsed; the next looks find that.
+func (f *authFile) take(policy *auth.Policy, files *auth.Files, err error) {
+	f.files, f.seen = files, files.Digest()
 	if err != nil {
 		f.loads.WithLabelValues("refused").Inc()
 		f.logMistakes(err)
 		return
 	}
-	f.keyFiles = policy.KeyFiles()
-	f.done = f.digest() // with the files of keys that it names now
-	f.seen = f.done
 	f.gate.SetPolicy(policy)
 	f.loads.WithLabelValues("taken").Inc()
 	f.log.Info().Str("file", f.name).Msg("the auth file was read, and is in force")
@@ -137,18 +134,6 @@ func (f *authFile) logMistakes(err error) {
 		f.log.Error().Str("file", f.name).Int("line", m.Line).Int("column", m.Column).
 			Str("mistake", m.Text).Msg(message)
 	}
-}
-
-// digest returns a hash of what the files have, or of why they cannot be read.
-func (f *authFile) digest() (sum [sha256.Size]byte) {
-	h := sha256.New()
-	for _, name := range append([]string{f.name}, f.keyFiles...) {
-		text, err := readRegular(name)
-		part := sha256.Sum256(text)
-		fmt.Fprintf(h, "%x %v\n", part, err)
-	}
-	h.Sum(sum[:0])
-	return sum
 }
 
 // checkAuth checks the settings of who may call.

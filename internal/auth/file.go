@@ -3,8 +3,6 @@ package auth
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,45 +18,29 @@ const MaxFileBytes = 1 << 20
 // Load reads the auth file of that name, and the files with keys that it names. The names of those
 // are relative to its directory. It returns a *[FileError] if the file has mistakes.
 func Load(name string) (*Policy, error) {
-	text, err := readFile(name, MaxFileBytes)
-	if err != nil {
-		return nil, err
-	}
-	return parse(text, filepath.Dir(name))
+	policy, _, err := LoadFiles(name)
+	return policy, err
 }
 
-// readFile reads a file of at most limit bytes. It refuses what is no regular file, such as a named
-// pipe, which could block for ever.
-func readFile(name string, limit int64) ([]byte, error) {
-	info, err := os.Stat(name)
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a regular file", name)
-	}
-	// #nosec G304 -- the operator names the file
-	f, err := os.Open(name)
+// LoadFiles is [Load], and says what it has read as well, also if it returns an error. So whoever
+// waits for a change compares with the very bytes from which the policy was made, and a change that
+// comes while they are parsed is one.
+func LoadFiles(name string) (*Policy, *Files, error) {
+	files := new(Files)
+	text, err := files.read(name, MaxFileBytes)
 	if err != nil {
-		return nil, err
+		return nil, files, err
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, limit+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case int64(len(text)) > limit:
-		return nil, fmt.Errorf("%s has more than %d bytes", name, limit)
-	}
-	return text, nil
+	policy, err := parse(text, filepath.Dir(name), files)
+	return policy, files, err
 }
 
 // Parse reads the text of an auth file as [Load] does. The names of the files with keys in it are
 // relative to the working directory.
-func Parse(text []byte) (*Policy, error) { return parse(text, "") }
+func Parse(text []byte) (*Policy, error) { return parse(text, "", new(Files)) }
 
-// parse reads the text of an auth file in a directory.
-func parse(text []byte, dir string) (*Policy, error) {
+// parse reads the text of an auth file in a directory. The files with keys are noted in files.
+func parse(text []byte, dir string, files *Files) (*Policy, error) {
 	if len(text) > MaxFileBytes {
 		return nil, fmt.Errorf("an auth file has at most %d bytes", MaxFileBytes)
 	}
@@ -66,7 +48,7 @@ func parse(text []byte, dir string) (*Policy, error) {
 	if err != nil {
 		return nil, syntaxError(err)
 	}
-	r := &fileReader{dir: dir}
+	r := &fileReader{dir: dir, files: files}
 	p := r.policy(parsed)
 	if len(r.mistakes) > 0 {
 		slices.SortStableFunc(r.mistakes, func(a, b Mistake) int { return a.Line - b.Line })

@@ -114,7 +114,7 @@ func (r *fileReader) keySource(n ast.Node) (source keySource) {
 	if !filepath.IsAbs(text) {
 		text = filepath.Join(r.dir, text)
 	}
-	keys, err := readKeyFile(text)
+	keys, err := readKeyFile(text, r.files)
 	if err != nil {
 		r.fault(n, "keys: %v", err)
 	}

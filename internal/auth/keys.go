@@ -115,9 +115,9 @@ func (s *keySet) find(id string, algorithm jose.SignatureAlgorithm) crypto.Publi
 	return found
 }
 
-// readKeyFile reads a file with a JWKS.
-func readKeyFile(name string) (*keySet, error) {
-	text, err := readFile(name, maxKeySetBytes)
+// readKeyFile reads a file with a JWKS, and notes what it had.
+func readKeyFile(name string, files *Files) (*keySet, error) {
+	text, err := files.read(name, maxKeySetBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -42,6 +42,8 @@ const maxMistakes = 100
 type fileReader struct {
 	// dir is the directory to which the names of files in the auth file are relative.
 	dir string
+	// files notes the files that are read.
+	files *Files
 	// mistakes are those that were found so far.
 	mistakes []Mistake
 }

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -34,17 +33,6 @@ type ownToken struct {
 
 	// caller is the caller with the token; nil before the token was presented once.
 	caller atomic.Pointer[Caller]
-}
-
-// KeyFiles returns the names of the files from which the keys of issuers were read.
-func (p *Policy) KeyFiles() (names []string) {
-	for _, i := range p.issuers {
-		if i.keys.file != "" {
-			names = append(names, i.keys.file)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
 }
 
 // String says how much the policy has.
