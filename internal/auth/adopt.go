@@ -59,14 +59,17 @@ func (g *Gate) issuerInForce(i *issuer, keys *issuerKeys) *issuer {
 	return &inForce
 }
 
-// put puts a policy in force, which next makes of the one that is.
+// put puts a policy in force, which next makes of the one that is; nil if there is none yet.
 func (g *Gate) put(next func(inForce *Policy) *Policy) {
 	g.changing.Lock()
 	defer g.changing.Unlock()
-	g.policy.Store(g.adopt(next(g.policy.Load())))
+	if policy := next(g.policy.Load()); policy != nil {
+		g.policy.Store(g.adopt(policy))
+	}
 }
 
-// keysChanged voids what was decided by keys that have changed: every caller is decided anew.
+// keysChanged voids what was decided by keys that have changed, of issuers or of tickets: every
+// caller is decided anew.
 func (g *Gate) keysChanged() {
 	g.put(func(inForce *Policy) *Policy { return inForce })
 	g.DecideAnew()

@@ -129,6 +129,7 @@ func NewGateWith(policy *Policy, options Options) *Gate {
 		refusedNATS: newGenerations[tokenHash, time.Time](refusedNATSBytes),
 		followers:   newFollowers(),
 	}
+	g.ticketKeys.withdrawn = g.keysChanged
 	if policy != nil {
 		g.policy.Store(g.adopt(policy))
 	}

@@ -143,8 +143,12 @@ func (g *Gate) openTicket(text string) (*ticket, ticketKey, error) {
 	if err := json.Unmarshal(payload, &t); err != nil {
 		return nil, nil, foreign // a later release has signed it
 	}
-	if !time.Now().Before(time.Unix(t.Expires, 0)) {
+	switch left := time.Until(time.Unix(t.Expires, 0)); {
+	case left <= 0:
 		return nil, nil, uncounted("The ticket has expired." + newTicketPlease)
+	case left > TicketLife+maxSkew:
+		return nil, nil, uncounted("The ticket is good for longer than any that a gateway makes." +
+			newTicketPlease)
 	}
 	return &t, key, nil
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -35,6 +36,9 @@ func (k ticketKey) mac(purpose string, message []byte) []byte {
 type TicketKeys struct {
 	// keys are the keys, of which the first signs; there is at least one.
 	keys atomic.Pointer[[]ticketKey]
+	// withdrawn is called after a key has gone, so that what its tickets have opened ends; nil if
+	// nobody checks tickets with these keys.
+	withdrawn func()
 }
 
 // NewTicketKeys returns keys that no other process has: a random one.
@@ -49,8 +53,9 @@ func NewTicketKeys() *TicketKeys {
 // Set replaces the keys by those of a text. Each line has one key of at least 32 bytes in base64,
 // with either alphabet; empty lines, and lines that begin with #, are ignored. The first key signs,
 // and all of them check. So a new key is introduced without an outage: add it at the end on each
-// gateway, then move it to the front on each, and remove the old one an hour later. An error names
-// the line and never the key; the keys then stay as they are.
+// gateway, then move it to the front on each, and remove the old one an hour later. When a key has
+// gone, every caller is decided anew, so that what its tickets have opened ends. An error names the
+// line and never the key; the keys then stay as they are.
 func (k *TicketKeys) Set(text []byte) error {
 	var keys []ticketKey
 	number := 0
@@ -72,9 +77,17 @@ func (k *TicketKeys) Set(text []byte) error {
 	case len(keys) > maxTicketKeys:
 		return fmt.Errorf("there are %d keys, and there may be %d", len(keys), maxTicketKeys)
 	}
-	k.keys.Store(&keys)
+	before := *k.keys.Swap(&keys)
+	if k.withdrawn != nil && slices.ContainsFunc(before, func(old ticketKey) bool {
+		return !slices.ContainsFunc(keys, old.equal)
+	}) {
+		k.withdrawn()
+	}
 	return nil
 }
+
+// equal reports whether two keys are the same.
+func (k ticketKey) equal(other ticketKey) bool { return hmac.Equal(k, other) }
 
 // parseTicketKey reads a key of at least 32 bytes in base64.
 func parseTicketKey(text string) (ticketKey, error) {
