@@ -1,6 +1,6 @@
 package auth
 
-import "slices"
+import "reflect"
 
 // adopt returns a copy of a policy for this gate alone. What the gate knows of issuers stays: their
 // keys as long as the file names the same place for them, and their tokens as long as the entry of
@@ -48,9 +48,8 @@ func (g *Gate) keysOf(i *issuer) *issuerKeys {
 func (g *Gate) issuerInForce(i *issuer, keys *issuerKeys) *issuer {
 	if before := g.policy.Load(); before != nil {
 		same := before.issuers[i.name]
-		if same != nil && same.inUse == keys && same.rolesClaim == i.rolesClaim &&
-			slices.Equal(same.audiences, i.audiences) &&
-			slices.Equal(same.algorithms, i.algorithms) {
+		if same != nil && same.inUse == keys &&
+			reflect.DeepEqual(same.issuerTerms, i.issuerTerms) {
 			return same
 		}
 	}

@@ -27,6 +27,16 @@ const (
 
 // An issuer is an issuer of JWTs as an auth file has it. It does not change.
 type issuer struct {
+	issuerTerms
+	// keys says where its keys are, and inUse are these keys at a gate, once a gate has the policy.
+	keys  keySource
+	inUse *issuerKeys
+}
+
+// issuerTerms are what an auth file says of the tokens of an issuer, beside its keys. What was
+// decided by them is void once they differ: a JWT that was valid is checked again, and a ticket is
+// good only if its [signedAs] still meets each of them.
+type issuerTerms struct {
 	// name is the claim iss of its tokens.
 	name string
 	// audiences are those of which a token must have one.
@@ -35,9 +45,14 @@ type issuer struct {
 	algorithms []jose.SignatureAlgorithm
 	// rolesClaim is the claim with the names of roles.
 	rolesClaim string
-	// keys says where its keys are, and inUse are these keys at a gate, once a gate has the policy.
-	keys  keySource
-	inUse *issuerKeys
+}
+
+// accept reports whether a token of the issuer that was signed so, and was accepted, would be
+// accepted now with the same roles, as far as that does not depend on the key.
+func (t *issuerTerms) accept(signed signedAs) bool {
+	isAudience := func(audience string) bool { return slices.Contains(t.audiences, audience) }
+	return slices.Contains(t.algorithms, signed.Algorithm) &&
+		slices.ContainsFunc(signed.Audiences, isAudience) && signed.RolesClaim == t.rolesClaim
 }
 
 // isJWT reports whether a token looks like a JWT: its first part of three is a JSON object.
@@ -107,6 +122,8 @@ type signedAs struct {
 	KeyID     string                  `json:"k,omitempty"`
 	// Audiences are those of the token that were accepted.
 	Audiences []string `json:"u"`
+	// RolesClaim is the claim from which its roles were read.
+	RolesClaim string `json:"r"`
 }
 
 // verifyJWT checks a JWT as a whole, and returns who has it. It checks what is cheap first. The
@@ -185,7 +202,7 @@ func (p *Policy) jwtIdentity(i *issuer, u unverifiedJWT) (*jwtIdentity, error) {
 	identity := &jwtIdentity{
 		Issuer: i.name, Subject: c.text("sub"), Roles: c.words(i.rolesClaim),
 		Values: make(map[string]string), Expires: end, Thumbprint: thumbprint,
-		Signed: signedAs{u.Algorithm, u.KeyID, i.accepted(c["aud"])},
+		Signed: signedAs{u.Algorithm, u.KeyID, i.accepted(c["aud"]), i.rolesClaim},
 	}
 	for _, name := range p.claimNames {
 		if value := c.plain(name); value != "" {

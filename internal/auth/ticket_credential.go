@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/hmac"
-	"slices"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -112,15 +111,13 @@ func (a *attempt) named(ctx context.Context, t *ticket, key ticketKey) (*Caller,
 }
 
 // namedByJWT returns the caller of a ticket that was made with a JWT, if a token like it would
-// still be accepted: its issuer, audience, algorithm and key are those of the policy.
+// still be accepted: the terms of its issuer and its key are those of the policy.
 func (a *attempt) namedByJWT(ctx context.Context, t *ticket) (*Caller, error) {
 	if t.JWT == nil || a.policy.issuers[t.JWT.Issuer] == nil {
 		return nil, errVoidTicket
 	}
 	j, issuer := t.JWT, a.policy.issuers[t.JWT.Issuer]
-	isAudience := func(audience string) bool { return slices.Contains(issuer.audiences, audience) }
-	if !slices.Contains(issuer.algorithms, j.Signed.Algorithm) ||
-		!slices.ContainsFunc(j.Signed.Audiences, isAudience) {
+	if !issuer.accept(j.Signed) {
 		return nil, errVoidTicket
 	}
 	keys := issuer.inUse.inUse()

@@ -159,3 +159,36 @@ func TestTicketOfANATSCredentialIsGoodWhereItIsKnown(t *testing.T) {
 	here.SetPolicy(policyOf(t, tokenFile(annsToken, "")))
 	refused(t, here, ticket, "nothing is passed through any more")
 }
+
+// Each of the terms of an issuer makes the tickets of its tokens void when it changes so that their
+// tokens would not be accepted any more, or with other roles.
+func TestTicketEndsWithEachTermOfItsIssuer(t *testing.T) {
+	t.Parallel()
+	file := jwtFile(issuerEntry(issuerA, keyFile(t, a256()), "RS256"))
+	token := a256().sign(t, nil, claimsOf(issuerA, body{"groups": []string{"clerk"}}))
+	changes := map[string]*strings.Replacer{
+		"name":       strings.NewReplacer(issuerA, issuerB),
+		"audiences":  strings.NewReplacer("audience: kv.example.com", "audience: kv.example.org"),
+		"algorithms": strings.NewReplacer("[RS256]", "[ES256]"),
+		"rolesClaim": strings.NewReplacer("roles_claim: roles", "roles_claim: groups"),
+	}
+	for _, term := range auth.IssuerTerms() {
+		change := changes[term]
+		if change == nil {
+			t.Errorf("what becomes of tickets when %s changes?", term)
+			continue
+		}
+		gate := gateOf(t, file)
+		ticket, _ := ticketFor(t, gate, token, watched(t, "orders.>"))
+		caller, err := present(t, gate, ticket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream := follow(t, gate, caller, "orders.1")
+		gate.SetPolicy(policyOf(t, change.Replace(file)))
+		refused(t, gate, ticket, term)
+		if !stream.wasTold(auth.RightsChanged) {
+			t.Errorf("%s: the stream of the ticket was told %v", term, stream.told)
+		}
+	}
+}
