@@ -198,3 +198,29 @@ func TestCertificateThatDoesNotCountIsForgotten(t *testing.T) {
 		}
 	}
 }
+
+// Whoever has stolen a token that is bound to a certificate gets nowhere with it, and does no harm
+// to its owner.
+func TestJWTBoundToACertificateIsNoConcernOfOthers(t *testing.T) {
+	t.Parallel()
+	file := jwtFile(issuerEntry(issuerA, keyFile(t, a256()), "RS256"))
+	gate := gateOf(t, file)
+	cert := certificate(t, "own.example.org")
+	sum := sha256.Sum256(cert.Raw)
+	token := "Bearer " + a256().sign(t, nil, claimsOf(issuerA, body{
+		"cnf": body{"x5t#S256": base64.RawURLEncoding.EncodeToString(sum[:])}}))
+	for range 2 {
+		if caller, err := withChain(t, gate, token); err == nil {
+			t.Fatalf("without the certificate it is %s", caller.Name)
+		}
+		caller, err := withChain(t, gate, token, cert)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream := follow(t, gate, caller, "orders.1")
+		gate.SetPolicy(policyOf(t, file))
+		if now, err := gate.Current(caller); err != nil || !stream.wasTold() {
+			t.Errorf("the owner is %v, %v, and was told %v", now, err, stream.told)
+		}
+	}
+}

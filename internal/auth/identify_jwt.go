@@ -15,7 +15,8 @@ type knownJWT struct {
 	keys   *keySet
 	// claimNames are those that the policy asked for then.
 	claimNames []string
-	// caller is its caller by the policy of then.
+	// caller is its caller by the policy of then. It has no certificates, even if the token is
+	// bound to one; see [attempt.over].
 	caller *Caller
 }
 
@@ -44,13 +45,14 @@ func (a *attempt) identifyJWT(ctx context.Context, token string) (*Caller, error
 	if err != nil {
 		return nil, err
 	}
-	caller.presented = a.presented.clone()
-	if identity.Thumbprint == "" {
-		caller.presented.Chain = nil // It does not count, and would be kept with the token.
+	caller.presented = &Presented{Authorization: a.presented.clone().Authorization}
+	over, err := a.over(caller)
+	if err != nil {
+		return nil, err
 	}
 	a.gate.jwts.set(strings.Clone(token), &knownJWT{issuer, keys, a.policy.claimNames, caller},
 		caller.sizeInCache())
-	return a.ifBound(caller)
+	return over, nil
 }
 
 // identifyKnown returns the caller of a JWT that was valid, nil if it must be checked again. It is
@@ -65,7 +67,7 @@ func (a *attempt) identifyKnown(token string, known *knownJWT) (*Caller, error) 
 		a.gate.jwts.remove(token)
 		return nil, nil
 	case caller.policy == a.policy:
-		return a.ifBound(caller)
+		return a.over(caller)
 	case !slices.Equal(known.claimNames, a.policy.claimNames):
 		return nil, nil
 	}
@@ -76,16 +78,33 @@ func (a *attempt) identifyKnown(token string, known *knownJWT) (*Caller, error) 
 	again.presented = caller.presented
 	a.gate.jwts.set(strings.Clone(token), &knownJWT{issuer, known.keys, a.policy.claimNames, again},
 		again.sizeInCache())
-	return a.ifBound(again)
+	return a.over(again)
 }
 
-// ifBound returns a caller if its token may come over this connection.
-func (a *attempt) ifBound(caller *Caller) (*Caller, error) {
-	if !caller.identity.isBoundTo(a.presented) {
-		return nil, invalid("The token is bound to a client certificate (cnf), and comes without " +
-			"it.")
+// over returns the caller with a JWT as it comes over this connection, or an error if the token is
+// bound to the certificate of another one. What others have presented together with the same token
+// does not count, neither now nor when the caller is decided anew.
+func (a *attempt) over(caller *Caller) (*Caller, error) {
+	if caller.identity.Thumbprint == "" {
+		return caller, nil
 	}
-	return caller, nil
+	if err := a.checkBinding(caller); err != nil {
+		return nil, err
+	}
+	own := *caller
+	own.presented = &Presented{
+		Authorization: caller.presented.Authorization, Chain: a.presented.Chain,
+	}
+	return &own, nil
+}
+
+// checkBinding returns an error if the token of a caller is bound to a certificate that this
+// connection does not have.
+func (a *attempt) checkBinding(caller *Caller) error {
+	if caller.identity.isBoundTo(a.presented) {
+		return nil
+	}
+	return invalid("The token is bound to a client certificate (cnf), and comes without it.")
 }
 
 // identifyForeignJWT takes a JWT of an issuer that is not configured as a token of NATS, since NATS
@@ -102,8 +121,8 @@ func (a *attempt) identifyForeignJWT(token string, u unverifiedJWT) (*Caller, er
 
 // sizeInCache returns about how many bytes the caller of a JWT takes in memory.
 func (c *Caller) sizeInCache() int {
-	const fixed, forRule, forCertificate = 1000, 200, 4000
-	size := fixed + forRule*len(c.Rights.rules) + forCertificate*len(c.presented.Chain)
+	const fixed, forRule = 1000, 200
+	size := fixed + forRule*len(c.Rights.rules)
 	for _, line := range c.presented.Authorization {
 		size += 3 * len(line) // once more as a key, and about as much for what was taken from it
 	}

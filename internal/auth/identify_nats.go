@@ -45,8 +45,7 @@ func (a *attempt) identifyNATS(credential *NATSCredential) (*Caller, error) {
 	if time.Now().Before(a.gate.refusedNATS.get(tokenHash(id))) {
 		return nil, errNATSRefused
 	}
-	presented := a.presented.clone()
-	presented.Chain = nil // It does not count, and would be kept with the credential.
+	presented := &Presented{Authorization: a.presented.clone().Authorization}
 	return &Caller{
 		Kind: NATS, Name: "nats-" + id.String(), Rights: Everything, NATS: credential,
 		policy: a.policy, presented: presented, credential: id[:],

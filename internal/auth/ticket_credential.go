@@ -140,7 +140,10 @@ func (a *attempt) namedByJWT(ctx context.Context, t *ticket) (*Caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.ifBound(caller)
+	if err := a.checkBinding(caller); err != nil {
+		return nil, err
+	}
+	return caller, nil
 }
 
 // namedByCertificate returns the caller of a ticket that was made with a client certificate. It
