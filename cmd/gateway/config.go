@@ -130,7 +130,9 @@ func parse(args []string, stdout io.Writer) (*command, string, error) {
 		kong.Vars{"log_levels": "trace,debug,info,warn,error",
 			"proxy_headers": "x-forwarded-for,forwarded"},
 		commandHelp,
+		kong.PostBuild(setVariables),
 		kong.PostBuild(setHelp),
+		kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 120}),
 		kong.Writers(stdout, stdout),
 		kong.Exit(func(int) { helpShown = true }), // by default kong ends the process after --help
@@ -175,7 +177,24 @@ func given(parsed *kong.Context, flag string) bool {
 			return true
 		}
 	}
-	return os.Getenv(envPrefix+"_"+strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))) != ""
+	return os.Getenv(variableOf(flag)) != ""
+}
+
+// variableOf returns the name of the environment variable of a setting.
+func variableOf(flag string) string {
+	return envPrefix + "_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// setVariables names the variable of each setting after its flag. kong's own name for that of
+// http2-streams has HTTP_2, which nobody would guess.
+func setVariables(k *kong.Kong) error {
+	for _, flag := range k.Model.Flags {
+		if flag.Group != nil {
+			flag.Envs = []string{variableOf(flag.Name)}
+			flag.Tag.Envs = flag.Envs
+		}
+	}
+	return nil
 }
 
 // A syncMode says when data is synced to the disk: always, or at an interval.

@@ -75,7 +75,7 @@ func (n *need) explain(b *strings.Builder, rights *auth.Rights) bool {
 		fmt.Fprintf(b, "refused (400): %v\n", err)
 		return false
 	case !allowed:
-		fmt.Fprintf(b, "refused (403): no rules allow to %s\n", n)
+		fmt.Fprintf(b, "refused (403): no rules let the caller %s\n", n)
 		n.writeRules(b, rights, "the rules of the caller that are about it in part:")
 		return false
 	}

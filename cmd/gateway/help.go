@@ -151,3 +151,21 @@ func setHelp(k *kong.Kong) error {
 	}
 	return nil
 }
+
+// printHelp prints the help of a command. The settings are left out of that of commands which read
+// none of them, where they would hide the few flags that there are.
+func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
+	if !readsSettings(ctx) {
+		for _, flag := range ctx.Model.Flags {
+			flag.Hidden = flag.Hidden || flag.Group != nil
+		}
+	}
+	return kong.DefaultHelpPrinter(options, ctx)
+}
+
+// readsSettings reports whether the command whose help is asked for reads settings: serve and
+// healthcheck do, and the help of the program has them as well.
+func readsSettings(ctx *kong.Context) bool {
+	command := ctx.Selected()
+	return command == nil || command.Name == "serve" || command.Name == "healthcheck"
+}
