@@ -1,7 +1,9 @@
 // Package audit writes a line of JSON for each change that somebody asked for, done or refused.
 //
-// No change is made without room for its line: a request takes a place ([Log.Take]) before it does
-// anything, and its line is queued once its outcome is known ([Line.Write]). One goroutine writes
+// No change is made without room for its line: a request takes a place ([Log.Take]) before it
+// changes anything, and its line is queued once its outcome is known ([Line.Write]). A request that
+// was refused before that has a line if there is room ([Log.Refused]); who has no credential cannot
+// fill the log with such lines. One goroutine writes
 // the lines, as many at a time as wait. If the disk is slow or full, the places run out, and
 // further changes wait for a moment and are then refused, while readers notice nothing. So the
 // lines that wait are bounded, and none of them is lost while the process runs: a write that fails

@@ -26,15 +26,19 @@ const (
 type Entry struct {
 	// Time is when the request came, and ID is its id, which the access log and the answer have.
 	Time time.Time `json:"time"`
-	ID   string    `json:"id"`
+	ID   string    `json:"id,omitempty"`
 	// Kind and Caller say who asked: by what the caller was recognised, and its name. They are ""
 	// if the caller is not known.
 	Kind   string `json:"kind,omitempty"`
 	Caller string `json:"caller,omitempty"`
 	// Client is the address of the client, without a port.
 	Client string `json:"client"`
+	// More is how many further requests of the client were refused that have no line. Such an entry
+	// is of no request and has nothing but this, Time, Client and Outcome. Client can be the prefix
+	// of an IPv6 site, or "others".
+	More int `json:"more,omitempty"`
 	// Method is the method of the request, and Action what it asks for, such as "put".
-	Method string `json:"method"`
+	Method string `json:"method,omitempty"`
 	Action string `json:"action,omitempty"`
 	// Bucket and Key are the target; "" if there is none, or none that could be one.
 	Bucket string `json:"bucket,omitempty"`
@@ -46,7 +50,7 @@ type Entry struct {
 	DryRun bool `json:"dry_run,omitempty"`
 
 	// Status is the status of the answer, 499 if the client went away before it had one.
-	Status int `json:"status"`
+	Status int `json:"status,omitempty"`
 	// Outcome is what became of it.
 	Outcome Outcome `json:"outcome"`
 	// Problem is the code of the problem that was answered; "" for none.

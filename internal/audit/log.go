@@ -16,9 +16,8 @@ import (
 )
 
 const (
-	// MaxLines is how many lines may wait, or belong to requests that are under way. Those take
-	// next to nothing, and there must be more places than clients can hold by sending bodies
-	// slowly, so it exceeds the number of connections that a gateway usually has.
+	// MaxLines is how many lines may wait, or belong to changes that NATS is asked for. With lines
+	// of the usual 300 bytes they take 5 MB.
 	MaxLines = 16 << 10
 	// patience is how long a change waits for a place.
 	patience = time.Second
@@ -37,6 +36,10 @@ type Log struct {
 	name string
 	// places bounds the lines.
 	places *bound.Bound
+	// strangers bounds the lines of refusals of clients without a credential.
+	strangers *bound.Bound
+	// leftOut counts the refusals without a line.
+	leftOut leftOut
 	// log takes complaints about the file.
 	log zerolog.Logger
 
@@ -85,12 +88,13 @@ func To(out io.Writer, o Options) *Log {
 
 // newLog returns a log that does not write yet.
 func newLog(out io.Writer, o Options) *Log {
-	return &Log{
+	l := &Log{
 		out: out, log: o.Logger,
+		strangers: newStrangers(o.Bounds),
 		places: o.Bounds.New(bound.Spec{
 			Name: "audit-lines",
-			Of: "changes under way, and lines of --audit-log that are not written yet, of up to " +
-				"4 KiB each",
+			Of: "changes that NATS is asked for, and lines of --audit-log that are not written " +
+				"yet, of up to 4 KiB each",
 			Unit: bound.Places, Limit: MaxLines, PerOwner: MaxLines / 2, Wait: patience,
 			Queue:   MaxLines / 2,
 			AtLimit: "a change waits 1 s and is then refused with 429 or 503; reading goes on",
@@ -100,6 +104,8 @@ func newLog(out io.Writer, o Options) *Log {
 		stop:   make(chan struct{}),
 		done:   make(chan struct{}),
 	}
+	l.leftOut = leftOut{write: l.writeIfRoom, clients: make(map[string]int)}
+	return l
 }
 
 // openFile opens a file to append to. If the file ends within a line, which a crash can leave
@@ -131,7 +137,7 @@ func openFile(name string) (*os.File, error) {
 }
 
 // Take takes a place for the line of a change that is to be made. If there is none for a second, it
-// returns a *[bound.FullError]. The caller must call [Line.Write] or [Line.Drop].
+// returns a *[bound.FullError]. The caller must call [Line.Write].
 func (l *Log) Take(ctx context.Context) (*Line, error) {
 	line := &Line{log: l}
 	if err := l.places.TakeFor(ctx, &line.place, 1); err != nil {
@@ -152,6 +158,7 @@ func (l *Log) Reopen() {
 // Close writes what waits and closes the file. It gives up when ctx ends, and returns an error that
 // says so. No line may be written afterwards.
 func (l *Log) Close(ctx context.Context) error {
+	l.leftOut.close()
 	close(l.stop)
 	select {
 	case <-l.done:
@@ -269,11 +276,4 @@ func (line *Line) Write(entry *Entry) {
 	}
 	line.text = append(text, '\n')
 	line.log.lines <- line
-}
-
-// Drop gives the place up without writing anything. It has no effect on nil.
-func (line *Line) Drop() {
-	if line != nil {
-		line.place.Release()
-	}
 }

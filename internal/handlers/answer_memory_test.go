@@ -69,6 +69,17 @@ func unreadHTTP2From(
 	headers ...string,
 ) net.Conn {
 	t.Helper()
+	return unreadHTTP2With(t, "GET", address, base, target, times, headers...)
+}
+
+// unreadHTTP2With is unreadHTTP2From with another method.
+func unreadHTTP2With(
+	t *testing.T,
+	method, address, base, target string,
+	times int,
+	headers ...string,
+) net.Conn {
+	t.Helper()
 	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
 	conn, err := from.Dial("tcp", strings.TrimPrefix(base, "http://"))
 	if err != nil {
@@ -82,8 +93,9 @@ func unreadHTTP2From(
 	out := []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 	out = frame(out, 0x4, 0, 0, 0, 0x4, 0, 0, 0, 0) // SETTINGS_INITIAL_WINDOW_SIZE of 0
 	for i := range times {
-		// HPACK: GET, http, :path as a literal, and the :authority "localhost".
-		block := append([]byte{0x82, 0x86, 0x04, byte(len(target))}, target...)
+		// HPACK: :method as a literal, http, :path as a literal, and the :authority "localhost".
+		block := append([]byte{0x02, byte(len(method))}, method...)
+		block = append(append(block, 0x86, 0x04, byte(len(target))), target...)
 		block = append(append(block, 0x01, 9), "localhost"...)
 		for j := 0; j < len(headers); j += 2 { // A name and its value are literals.
 			block = append(append(block, 0, byte(len(headers[j]))), headers[j]...)

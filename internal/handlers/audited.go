@@ -29,9 +29,22 @@ var auditedActions = map[string]string{
 const maxAuditedFilters = 2 << 10
 
 // An audited is what the audit log says of a request, beside what its exchange has.
+//
+// A request takes a place in the log just before it changes something, and its line is written just
+// before its answer is sent. So no client can hold a place by sending a body slowly, by waiting for
+// another bound, or by not taking its answer: 2,048 such requests of two addresses kept all writers
+// out. A request that is refused before it changes anything takes no place, and has a line if there
+// is room for one.
 type audited struct {
-	// line is the place in the log.
+	// log is where the line goes.
+	log *audit.Log
+	// line is the place in the log; nil before the request changes something.
 	line *audit.Line
+	// isLong reports whether the answer is sent while the change goes on, so that the line is
+	// written after it.
+	isLong bool
+	// isOver reports whether all that the log gets of the request was written.
+	isOver bool
 	// problem is the code of the problem that was answered; "" for none.
 	problem problem.Code
 	// isPartial reports whether the request ended before all was done that it asked for.
@@ -40,23 +53,26 @@ type audited struct {
 	counts map[string]int
 }
 
-// beginAudit takes a place in the audit log for a request that may change something, before
-// anything is done for it. It returns the error of [audit.Log.Take].
-func (s *Server) beginAudit(x *exchange) error {
+// audit notes that the audit log gets a line of a request if that may change something.
+func (s *Server) audit(x *exchange) {
 	if s.options.Audit == nil {
-		return nil
+		return
 	}
 	switch x.request.Method {
 	case http.MethodPut, http.MethodPatch, http.MethodPost, http.MethodDelete:
-	default:
+		x.audited = &audited{log: s.options.Audit}
+	}
+}
+
+// beginChange takes a place in the audit log. An endpoint calls it just before the first thing that
+// changes something, when nothing more has to come from the client and no other bound is waited
+// for. It returns the error of [audit.Log.Take], with which the request is refused.
+func (x *exchange) beginChange() (err error) {
+	if x.audited == nil {
 		return nil
 	}
-	line, err := s.options.Audit.Take(x.context())
-	if err != nil {
-		return err
-	}
-	x.audited = &audited{line: line}
-	return nil
+	x.audited.line, err = x.audited.log.Take(x.context())
+	return err
 }
 
 // count notes for the audit log how much of something was done.
@@ -70,17 +86,30 @@ func (x *exchange) count(what string, n int) {
 	x.audited.counts[what] = n
 }
 
-// endAudit writes the line of a request. One that no route takes changes nothing, so it has a line
-// only if it was denied before its route was looked for.
-func (s *Server) endAudit(x *exchange) {
-	if x.audited == nil {
+// endAudit writes the line of a request, unless that was done. A request that was refused with 429
+// before it changed anything has none: what bounds the requests must bound their lines as well. One
+// that no route takes has a line only if it was denied before its route was looked for.
+func (x *exchange) endAudit() {
+	a := x.audited
+	if a == nil || a.isOver {
 		return
 	}
+	a.isOver = true
+	if a.line != nil {
+		a.line.Write(x.auditEntry())
+		return
+	}
+	isRouted := auditedActions[x.request.Method+" "+x.route.pattern] != ""
+	if x.status == http.StatusTooManyRequests || !isRouted && x.status != http.StatusForbidden {
+		return
+	}
+	hasCredential := x.caller != nil && x.caller.Kind != auth.Anonymous
+	a.log.Refused(x.owner(), hasCredential, x.auditEntry())
+}
+
+// auditEntry returns what the audit log says of the request, whose status is known.
+func (x *exchange) auditEntry() *audit.Entry {
 	action := auditedActions[x.request.Method+" "+x.route.pattern]
-	if action == "" && x.status != http.StatusForbidden {
-		x.audited.line.Drop()
-		return
-	}
 	names := namesOf(x.request.URL, x.basePath)
 	e := &audit.Entry{
 		Time: x.start, ID: x.id, Client: x.client.address,
@@ -99,7 +128,7 @@ func (s *Server) endAudit(x *exchange) {
 	if revision := x.Header()["Kv-Revision"]; e.Outcome == audit.Done && len(revision) == 1 {
 		e.Revision = revision[0]
 	}
-	x.audited.line.Write(e)
+	return e
 }
 
 // outcome says what became of a change.

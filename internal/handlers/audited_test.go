@@ -18,6 +18,9 @@ import (
 
 // An auditTrail is what a gateway's audit log is written to.
 type auditTrail struct {
+	// places are those of the log's lines.
+	places *bound.Bound
+
 	mu    sync.Mutex
 	text  strings.Builder
 	isOff bool
@@ -71,8 +74,10 @@ func (a *auditTrail) entries(t testing.TB, n int) (entries []audit.Entry) {
 // withAudit gives a gateway an audit log.
 func withAudit(t testing.TB) (*auditTrail, func(*setup)) {
 	t.Helper()
+	bounds := bound.NewSet()
 	trail := new(auditTrail)
-	log := audit.To(trail, audit.Options{Bounds: bound.NewSet(), Logger: zerolog.Nop()})
+	log := audit.To(trail, audit.Options{Bounds: bounds, Logger: zerolog.Nop()})
+	trail.places = bounds.Find("audit-lines")
 	t.Cleanup(func() {
 		trail.turn(false)
 		ctx, cancel := context.WithTimeout(context.Background(), patience)

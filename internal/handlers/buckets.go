@@ -164,6 +164,9 @@ func (s *Server) createBucket(
 	if err := x.needSettings(name, kv.DefaultBucketConfig(), config); err != nil {
 		return 0, nil, err
 	}
+	if err := x.beginChange(); err != nil {
+		return 0, nil, err
+	}
 	bucket, created, err := x.store.client.CreateBucket(x.context(), name, config)
 	present := err == nil && !created
 	if _, differs := errors.AsType[*kv.BucketExistsError](err); differs {
@@ -229,6 +232,9 @@ func (s *Server) patchBucket(x *exchange) error {
 		allow := func(before, after kv.BucketConfig) error {
 			return x.needSettings(name, before, after)
 		}
+		if err := x.beginChange(); err != nil {
+			return err
+		}
 		status, err := x.store.client.UpdateBucketIf(x.context(), name, settings, allow)
 		if err != nil {
 			return err
@@ -251,7 +257,12 @@ func (s *Server) deleteBucket(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	err = s.inBucketPlace(x, func() error { return x.store.client.DeleteBucket(x.context(), name) })
+	err = s.inBucketPlace(x, func() error {
+		if err := x.beginChange(); err != nil {
+			return err
+		}
+		return x.store.client.DeleteBucket(x.context(), name)
+	})
 	if err != nil {
 		return err
 	}

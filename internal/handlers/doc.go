@@ -97,6 +97,7 @@
 //	                         changes of buckets
 //	imports                  imports                 the first line  the last, or eviction
 //	                         deletions, purges       before a scan   everything is sent
+//	audit-lines              changes                 NATS is asked   the line is written
 //	answer-bytes             answers above 4 KiB     they are read   the end, or eviction
 //	connection-answer-bytes  the same over HTTP/2    they are read   the end, or eviction
 //	streams                  streams, long polls     before a wait   they end

@@ -38,7 +38,7 @@ import (
 //	history     holdEntry
 //	writes      respondWritten, keyPath
 //	access_log  line
-//	audited     count, outcome
+//	audited     beginChange, count, endAudit, auditEntry, outcome
 //	problems    fail, logFailure, recovered, problemDocument, writeProblem
 //	list        appendProblem
 //	storage     explained
@@ -130,11 +130,14 @@ const unreadGrace = 200 * time.Millisecond
 // context returns the context of the request.
 func (x *exchange) context() context.Context { return x.request.Context() }
 
-// WriteHeader sends the status and the headers. If nobody has read the request's body, the wait for
-// it is bounded from here on.
+// WriteHeader sends the status and the headers, after the line of the audit log was written. If
+// nobody has read the request's body, the wait for it is bounded from here on.
 func (x *exchange) WriteHeader(status int) {
 	if x.status == 0 && status >= 200 {
 		x.status = status
+		if x.audited != nil && !x.audited.isLong {
+			x.endAudit()
+		}
 		if x.unread {
 			// If the deadline cannot be set, the bounds of the connection itself hold.
 			deadline := time.Now().Add(unreadGrace)
@@ -197,7 +200,7 @@ func (s *Server) finish(x *exchange) {
 	if x.status == 0 {
 		x.status = http.StatusOK
 	}
-	s.endAudit(x)
+	x.endAudit()
 	if !x.taken {
 		s.logAnswer(x.line(x.request.Method))
 	}

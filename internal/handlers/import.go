@@ -105,25 +105,21 @@ func (s *Server) importEntries(x *exchange) error {
 	if err := holdReport(x); err != nil {
 		return err
 	}
-	in, err := b.Import(x.context(), options)
-	if err != nil {
+	if err := x.recheck(); err != nil { // The first line may have taken long.
 		return err
 	}
-	if err := x.recheck(); err != nil { // The first line may have taken long.
+	if err := x.beginChange(); err != nil {
+		return err
+	}
+	in, err := b.Import(x.context(), options)
+	if err != nil {
 		return err
 	}
 	run := &importRun{
 		draining: s.options.Draining, bucket: b, all: x.query.Get("results") == "all",
 	}
 	run.rights.Store(x.caller.Rights)
-	ended := run.carryOut(in, lines, x)
-	x.count("stored", run.stored)
-	x.count("failed", run.failed)
-	x.count("expired", run.expired)
-	if ended != nil {
-		if x.audited != nil {
-			x.audited.isPartial = true
-		}
+	if ended := run.carryOut(in, lines, x); ended != nil {
 		drain(x, x.request.Body) // A client that is still sending must get the report.
 	}
 	return nil
@@ -135,6 +131,9 @@ func (run *importRun) carryOut(in *kvclient.Import, lines *lineReader, x *exchan
 	// HTTP/2 is always full duplex.
 	_ = http.NewResponseController(x.ResponseWriter).EnableFullDuplex()
 	x.unread = false
+	if x.audited != nil {
+		x.audited.isLong = true
+	}
 	run.report = startReport(x)
 	lines.body.whenEvicted(run.report.cut)
 	lines.widen()
@@ -142,12 +141,29 @@ func (run *importRun) carryOut(in *kvclient.Import, lines *lineReader, x *exchan
 	if stopped := in.Close(); stopped != nil {
 		err = stopped
 	}
+	run.audit(x, err)
 	if lines.body.wasEvicted() || run.report.backlog() <= freeBody {
 		lines.body.release() // The client may now take its time for the rest of the report.
 	}
 	run.finish(err)
 	lines.body.release()
 	return err
+}
+
+// audit writes the line of the audit log, with what was done until the import ended with an error;
+// nil if all lines were read. It does so before the client has the rest of the report, for which it
+// may take its time.
+func (run *importRun) audit(x *exchange, err error) {
+	x.count("stored", run.stored)
+	x.count("failed", run.failed)
+	x.count("expired", run.expired)
+	if errors.Is(err, errClientGone) {
+		x.status = statusClientClosedRequest
+	}
+	if x.audited != nil {
+		x.audited.isPartial = err != nil
+		x.endAudit()
+	}
 }
 
 // importOptions reads how entries are to be stored.
@@ -311,7 +327,6 @@ func (run *importRun) settle(number int) error {
 func (run *importRun) finish(err error) {
 	defer run.report.close()
 	if errors.Is(err, errClientGone) {
-		run.report.x.status = statusClientClosedRequest
 		return
 	}
 	if err != nil {

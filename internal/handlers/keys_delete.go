@@ -120,6 +120,9 @@ func (s *Server) deleteAtLength(
 		}
 		defer place.Release()
 	}
+	if err := x.beginChange(); err != nil {
+		return err
+	}
 	// A deletion may take long. Over HTTP/2 a write deadline that passes would end the request
 	// itself.
 	controller := http.NewResponseController(x.ResponseWriter)

@@ -40,6 +40,9 @@ func (s *Server) patchValue(x *exchange) error {
 	if err := s.readPatch(x, w.bucket, &patch); err != nil {
 		return err
 	}
+	if err := x.beginChange(); err != nil {
+		return err
+	}
 	written, err := w.bucket.Patch(x.context(), patch)
 	if err != nil {
 		return w.withhold(err)

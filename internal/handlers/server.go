@@ -264,11 +264,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.enterHTTP2(x) {
 		return
 	}
-	err := s.beginAudit(x)
-	if err == nil {
-		err = s.admit(x)
-	}
-	if err != nil {
+	s.audit(x)
+	if err := s.admit(x); err != nil {
 		x.fail(err)
 		return
 	}

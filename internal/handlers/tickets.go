@@ -40,6 +40,9 @@ func (s *Server) makeTicket(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	if err := x.beginChange(); err != nil {
+		return err
+	}
 	ticket, end, err := s.tickets.NewTicket(x.caller, watched)
 	if errors.Is(err, auth.ErrTicketTooLong) {
 		return problem.OfBody("/watch", fmt.Sprintf("the filters are too long together for a "+

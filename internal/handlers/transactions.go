@@ -63,7 +63,11 @@ func (s *Server) transact(x *exchange) error {
 		return err
 	}
 	transaction.Admit = func() error {
-		return s.transactions.admit(x.context(), x.store.account(), b.Name(), x.owner())
+		err := s.transactions.admit(x.context(), x.store.account(), b.Name(), x.owner())
+		if err != nil {
+			return err
+		}
+		return x.beginChange()
 	}
 	done, err := b.Transact(x.context(), transaction)
 	if err != nil {

@@ -82,6 +82,9 @@ func (s *Server) putValue(x *exchange) error {
 	if write.Value, err = s.bodies.read(x, limit, problem.OfValueSize); err != nil {
 		return err
 	}
+	if err := x.beginChange(); err != nil {
+		return err
+	}
 	written, err := b.Put(ctx, write)
 	if err != nil {
 		return w.withhold(err)
@@ -108,6 +111,9 @@ func (s *Server) deleteValue(x *exchange) error {
 	if deletion.TTL > 0 && !deletion.Purge {
 		return problem.OfParameter("ttl", "Only the marker of a purge can expire: when a delete "+
 			"marker expired, the earlier revisions below it would be there again. Add purge=true.")
+	}
+	if err := x.beginChange(); err != nil {
+		return err
 	}
 	written, err := w.bucket.Delete(x.context(), deletion)
 	if err != nil {
