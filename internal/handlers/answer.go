@@ -79,8 +79,8 @@ func (x *exchange) respondJSON(status int, value any) error {
 }
 
 // respondHeld sends JSON. If it is more than freeAnswer bytes, a GET waits until there is room to
-// hold them. The answer of a request that changed something is sent in any case: what was done
-// cannot be refused any more.
+// hold them, and is refused if the caller has lost its rights meanwhile. The answer of a request
+// that changed something is sent in any case: what was done cannot be refused any more.
 func (x *exchange) respondHeld(status int, body []byte) error {
 	if len(body) > freeAnswer {
 		size := int64(cap(body))
@@ -89,6 +89,11 @@ func (x *exchange) respondHeld(status int, body []byte) error {
 			if err := d.wait(x.context(), size); err != nil {
 				return err
 			}
+		}
+	}
+	if x.request.Method == http.MethodGet {
+		if err := x.mayBeShown(); err != nil {
+			return err
 		}
 	}
 	x.respond(status, headerJSON, body)

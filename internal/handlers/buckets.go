@@ -16,8 +16,8 @@ const defaultBucketsLimit = 100
 
 // listBuckets answers a page of the buckets, sorted by name.
 func (s *Server) listBuckets(x *exchange) error {
-	if !x.caller.Rights.MayKnowSome() {
-		return errNoBucket
+	if err := x.needSameRules(); err != nil {
+		return err
 	}
 	// Which buckets there are in a list depends on the rules, as with filters.
 	parts := []string{"buckets"}
@@ -54,6 +54,9 @@ func (s *Server) inBucketPlace(x *exchange, do func() error) error {
 		return err
 	}
 	defer place.Release()
+	if err := x.recheck(); err != nil { // The wait may have taken long.
+		return err
+	}
 	return do()
 }
 
@@ -83,10 +86,10 @@ func (s *Server) getBucket(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if !x.caller.Rights.Know(name) {
-		return forbiddenBucket(name)
+	seen, err := x.needSight(name)
+	if err != nil {
+		return err
 	}
-	seen := sightOf(x.caller.Rights, name)
 	document, err := readAndHold(x, 0, func() ([]byte, int64, error) {
 		status, err := x.store.client.Status(x.context(), name)
 		if err != nil {

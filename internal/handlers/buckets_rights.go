@@ -16,10 +16,12 @@ func (x *exchange) administered() (kv.BucketName, error) {
 	if err != nil {
 		return name, err
 	}
-	if !x.caller.Rights.Administer(name) {
-		return name, forbidden(auth.Configure, name)
-	}
-	return name, nil
+	return name, x.needThat(func(rights *auth.Rights) error {
+		if !rights.Administer(name) {
+			return forbidden(auth.Configure, name)
+		}
+		return nil
+	})
 }
 
 // errNoBucket refuses the list of buckets to a caller who has no right in any.
@@ -53,6 +55,38 @@ type sight struct {
 func sightOf(rights *auth.Rights, name kv.BucketName) sight {
 	config := rights.Administer(name)
 	return sight{config: config, counts: config || rights.Cover(auth.List, name, nil)}
+}
+
+// needSight returns what the caller may see of a bucket, or the problem of one who has no right in
+// it. An answer that shows more than the caller may see by then is refused.
+func (x *exchange) needSight(name kv.BucketName) (seen sight, err error) {
+	seen = sightOf(x.caller.Rights, name)
+	err = x.needThat(func(rights *auth.Rights) error {
+		now := sightOf(rights, name)
+		switch {
+		case !rights.Know(name):
+			return forbiddenBucket(name)
+		case seen.config && !now.config || seen.counts && !now.counts:
+			return errRightsReturned
+		}
+		return nil
+	})
+	return seen, err
+}
+
+// needSameRules returns an error if the caller may list no bucket. An answer that was made by other
+// rules than those of then is refused.
+func (x *exchange) needSameRules() error {
+	rules := x.caller.Rights.Rules()
+	return x.needThat(func(rights *auth.Rights) error {
+		switch {
+		case !rights.MayKnowSome():
+			return errNoBucket
+		case !reflect.DeepEqual(rights.Rules(), rules):
+			return errRightsReturned
+		}
+		return nil
+	})
 }
 
 // A limitsDocument is a bucket as JSON for callers who may not administer it: what they need for

@@ -26,8 +26,8 @@ import (
 //	exchange    context, waitContext, owner, releaseBody; Unwrap, WriteHeader and Write, which
 //	            make it a response writer
 //	target      bucketName, key
-//	rights      need, needSome, needAll, narrow, still
-//	underway    recheck, endWithRights, whyEnded, rightsLost, isGone
+//	rights      need, needSome, needAll, needThat, narrow, still
+//	underway    recheck, mayBeShown, endWithRights, whyEnded, rightsLost, isGone
 //	prefer      preferredWait
 //	body_read   refuseEncoding
 //	hold        holdPart

@@ -17,6 +17,7 @@ func readAndHold[T any](
 		}
 		likely = size
 	}
+	x.endWithRights() // The wait for room may take long.
 	for d, held := x.delivery(), likely; ; {
 		if err := d.wait(x.waitContext(), held); err != nil {
 			return none, err

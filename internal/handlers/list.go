@@ -128,6 +128,11 @@ func (l *listWriter) send(part []byte) ([]byte, error) {
 		return l.buffer, err
 	}
 	defer give()
+	if !l.begun {
+		if err := l.x.mayBeShown(); err != nil {
+			return part, err
+		}
+	}
 	l.sendHead()
 	if l.x.delivery().write(part) != nil {
 		return nil, errClientGone
@@ -164,6 +169,11 @@ func (l *listWriter) end(err error, tail string) error {
 		l.x.cut()
 	default:
 		l.buffer = append(l.x.appendProblem(append(l.buffer, '{'), err), "}\n"...)
+	}
+	if !l.begun {
+		if err := l.x.mayBeShown(); err != nil {
+			return err
+		}
 	}
 	switch {
 	case l.form.lines:

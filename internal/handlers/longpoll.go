@@ -74,11 +74,7 @@ func (s *Server) longPoll(
 	if err := s.enterPoll(x); err != nil {
 		return kv.Entry{}, err
 	}
-	e, err := p.await(wait)
-	if lost := x.recheck(); lost != nil {
-		return kv.Entry{}, lost
-	}
-	return e, err
+	return p.await(wait)
 }
 
 // A waitingPoll is a long poll whose client has what was read first.

@@ -36,6 +36,7 @@ func (s *Server) patchValue(x *exchange) error {
 	}
 	patch := kvclient.Patch{
 		Key: w.key, TTL: w.ttl, Precondition: w.precondition, Idempotency: w.idempotency,
+		Allowed: x.recheck,
 	}
 	if err := s.readPatch(x, w.bucket, &patch); err != nil {
 		return err

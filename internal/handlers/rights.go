@@ -24,11 +24,16 @@ type grant struct {
 	// isSome reports whether the request needs the right for some key only, as long as its body
 	// has not come.
 	isSome bool
+	// check returns the problem of a caller who may not do this. It is for requests about a bucket
+	// itself, and then decides alone; nil for others.
+	check func(*auth.Rights) error
 }
 
 // holds reports whether a caller with these rights still has the grant.
 func (g *grant) holds(rights *auth.Rights) bool {
 	switch {
+	case g.check != nil:
+		return g.check(rights) == nil
 	case g.isSome:
 		return rights.MaySome(g.actions, g.bucket)
 	case g.key != kv.Key{}:
@@ -67,6 +72,16 @@ func (x *exchange) need(actions auth.Actions, bucket kv.BucketName, key kv.Key) 
 		return forbidden(actions, bucket, key.String())
 	}
 	x.granted(grant{actions: actions, bucket: bucket, key: key})
+	return nil
+}
+
+// needThat returns the error of check for the rights of the caller. It is asked again after each
+// wait.
+func (x *exchange) needThat(check func(*auth.Rights) error) error {
+	if err := check(x.caller.Rights); err != nil {
+		return err
+	}
+	x.granted(grant{check: check})
 	return nil
 }
 

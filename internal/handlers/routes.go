@@ -141,6 +141,9 @@ func (s *Server) before(x *exchange, needsTurn bool) (err error) {
 		if err := s.beginWork(x); err != nil {
 			return err
 		}
+		if err := x.recheck(); err != nil { // The turn may have come late.
+			return err
+		}
 	}
 	if x.query, err = x.contract.query(x.request); err != nil {
 		return err

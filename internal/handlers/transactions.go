@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 
@@ -68,6 +69,13 @@ func (s *Server) transact(x *exchange) error {
 			return err
 		}
 		return x.beginChange()
+	}
+	transaction.Allowed = func() error {
+		before := x.caller
+		if err := x.recheck(); err != nil || x.caller == before {
+			return err
+		}
+		return cmp.Or(x.needSteps(name, steps), x.needStepsInOrigin(b, steps))
 	}
 	done, err := b.Transact(x.context(), transaction)
 	if err != nil {

@@ -31,6 +31,10 @@ var errRightsReturned = problem.Error{
 // recheck decides anew who the caller is and whether it has still the rights that the request was
 // found to have, if the rules have changed or the credential has ended since. Otherwise it costs
 // next to nothing. It returns an *[auth.Refusal], or the problem of a right that is gone.
+//
+// It comes after everything that a request may wait for: before something is changed, and between a
+// read and the answer that shows what was read. So nothing is shown that was stored after the right
+// to see it was gone.
 func (x *exchange) recheck() error {
 	if x.gate == nil {
 		return nil
@@ -39,17 +43,29 @@ func (x *exchange) recheck() error {
 	if err != nil || now == x.caller || now.Kind == auth.NATS { // NATS itself decides of those.
 		return err
 	}
-	x.caller = now
 	for i := range x.grants {
 		if g := &x.grants[i]; !g.holds(now.Rights) {
-			return g.lost()
+			return g.lost(now.Rights)
 		}
 	}
+	x.caller = now
 	return nil
 }
 
-// lost returns the problem of a right that a request has lost.
-func (g *grant) lost() error {
+// mayBeShown is recheck for what was read meanwhile. It also returns an error if NATS, which the
+// gate cannot ask, has told that the credential of the caller is not valid any more.
+func (x *exchange) mayBeShown() error {
+	if x.underway.hasEnded() {
+		return x.rightsLost()
+	}
+	return x.recheck()
+}
+
+// lost returns the problem of a right that a request has lost, for a caller with these rights.
+func (g *grant) lost(rights *auth.Rights) error {
+	if g.check != nil {
+		return g.check(rights)
+	}
 	p := forbidden(g.actions, g.bucket, g.named()...)
 	p.Midway = "The caller has lost the right to " + g.actions.String() +
 		" what this request is about."

@@ -77,6 +77,9 @@ func (s *Server) readEntryAndHold(x *exchange, beside int64) (e kv.Entry, have b
 		}
 		return e, e.Bytes() + beside, nil
 	})
+	if lost := x.mayBeShown(); lost != nil {
+		return kv.Entry{}, false, lost // Errors tell of the key as well.
+	}
 	return e, have, err
 }
 
@@ -146,11 +149,14 @@ func (w *wantedEntry) knownBytes() int64 {
 
 // fetch is [wantedEntry.fetchAlone], except that the requests of one client share their reads of a
 // value that is known to be large. Such a read goes on if a client sends no more, since that client
-// still waits for its answer.
+// still waits for its answer. A read that waits for a minimal revision ends with the rights of its
+// caller.
 func (s *Server) fetch(x *exchange, wanted wantedEntry) (kv.Entry, error) {
 	if wanted.knownBytes() > 0 && wanted.options.MinRevision == (kv.Position{}) {
-		ctx := context.WithoutCancel(x.context())
-		return s.sharedReads.fetch(ctx, x.Header(), wanted, x.owner())
+		return s.sharedReads.fetch(x.waitContext(), x.Header(), wanted, x.owner())
+	}
+	if wanted.options.MinRevision != (kv.Position{}) {
+		x.endWithRights()
 	}
 	return wanted.fetchAlone(x.context(), x.Header())
 }

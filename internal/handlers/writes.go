@@ -69,6 +69,7 @@ func (s *Server) putValue(x *exchange) error {
 	b, k := w.bucket, w.key
 	write := kvclient.Write{
 		Key: k, TTL: w.ttl, Precondition: w.precondition, Idempotency: w.idempotency,
+		Allowed: x.recheck,
 	}
 	if write.ContentType, write.ContentEncoding, err = storedHeaders(x.request); err != nil {
 		return err
@@ -107,6 +108,7 @@ func (s *Server) deleteValue(x *exchange) error {
 	deletion := kvclient.Deletion{
 		Key: w.key, Purge: x.query.Get("purge") == "true",
 		TTL: w.ttl, Precondition: w.precondition, Idempotency: w.idempotency,
+		Allowed: x.recheck,
 	}
 	if deletion.TTL > 0 && !deletion.Purge {
 		return problem.OfParameter("ttl", "Only the marker of a purge can expire: when a delete "+

@@ -57,6 +57,8 @@ type Transaction struct {
 	// enabled or known to fail never gets here, so that it costs the bucket's other writers nothing
 	// and uses up no rate (TestRefusedTransactionsAreNotCounted).
 	Admit func() error
+	// Allowed is that of a [Write].
+	Allowed func() error
 }
 
 // Transact carries out a transaction, all of it or nothing, as one atomic batch of the server

@@ -209,6 +209,11 @@ func (p *plan) send(ctx context.Context, id string) (kv.Transacted, error) {
 		size += messageSize(msg)
 	}
 	charge, err := p.bucket.client.pace.admit(ctx, size)
+	if err == nil && p.allowed != nil {
+		if err = p.allowed(); err != nil {
+			charge.refund()
+		}
+	}
 	if err != nil {
 		return kv.Transacted{}, err
 	}

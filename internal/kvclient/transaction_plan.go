@@ -47,6 +47,8 @@ type plan struct {
 	rules *writeRules
 	// steps are the transaction's steps.
 	steps []Step
+	// allowed is that of the transaction.
+	allowed func() error
 	// expected are the revisions that the server is to expect, for each step with a precondition.
 	expected []kv.Revision
 	// members are the steps that write, in order: one message each.
@@ -73,7 +75,10 @@ func (b *Bucket) plan(t Transaction, rules *writeRules) (*plan, error) {
 	if len(t.Steps) == 0 || len(t.Steps) > MaxSteps {
 		return nil, breaksRule(max(0, len(t.Steps)-1), "a transaction has 1 to 1,000 operations")
 	}
-	p := &plan{bucket: b, rules: rules, steps: t.Steps, expected: make([]kv.Revision, len(t.Steps))}
+	p := &plan{
+		bucket: b, rules: rules, steps: t.Steps, expected: make([]kv.Revision, len(t.Steps)),
+		allowed: t.Allowed,
+	}
 	if err := p.checkKeys(); err != nil {
 		return nil, err
 	}

@@ -22,6 +22,8 @@ type Deletion struct {
 	Precondition kv.Precondition
 	// Idempotency makes a repetition of the deletion do nothing.
 	Idempotency Idempotency
+	// Allowed is that of a [Write].
+	Allowed func() error
 }
 
 // Delete leaves a marker in the place of the key's value. It reads first, so that a key without a
@@ -42,7 +44,9 @@ func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
 		return Written{}, err
 	}
 	msg := d.message(current)
-	r := replacement{bucket: current, key: d.Key, stamp: stampOf(msg), queues: true}
+	r := replacement{
+		bucket: current, key: d.Key, stamp: stampOf(msg), queues: true, allowed: d.Allowed,
+	}
 	r.propose = func(last *kv.Entry) (*nats.Msg, error) {
 		switch {
 		case last == nil:

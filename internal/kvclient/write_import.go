@@ -112,7 +112,7 @@ func (i *Import) Put(e ImportEntry, settle func(Imported, error) error) error {
 			var written Written
 			// There is something: a value, or a marker.
 			err = b.client.pace.insist(i.ctx, func() (err error) {
-				written, err = b.putIf(i.ctx, e.Key, msg, ifAbsent)
+				written, err = b.putIf(i.ctx, msg, &Write{Key: e.Key, Precondition: ifAbsent})
 				return err
 			})
 			rev = written.Revision

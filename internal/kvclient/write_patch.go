@@ -38,6 +38,8 @@ type Patch struct {
 	Precondition kv.Precondition
 	// Idempotency makes a repetition of the patch do nothing.
 	Idempotency Idempotency
+	// Allowed is that of a [Write].
+	Allowed func() error
 }
 
 // maxSmallPatch is up to how many bytes, value and patch together, patches are applied without
@@ -67,7 +69,7 @@ func (b *Bucket) patch(ctx context.Context, p Patch) (Written, error) {
 	}
 	s := p.Idempotency.stamp(
 		current.name, p.Key, "PATCH", []byte{byte(p.Format)}, []byte(p.TTL.String()), p.Body)
-	r := replacement{bucket: current, key: p.Key, stamp: s, queues: true}
+	r := replacement{bucket: current, key: p.Key, stamp: s, queues: true, allowed: p.Allowed}
 	var base kv.Revision // that the patch was applied to; 0 if it was to none yet
 	r.propose = func(last *kv.Entry) (*nats.Msg, error) {
 		switch {

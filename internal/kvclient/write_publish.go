@@ -15,9 +15,17 @@ import (
 
 // publish sends a write and waits for the server's acknowledgement. A write that nobody took was
 // certainly not stored, and is sent again. So is a write that a replicated stream is about to store
-// already (10158), to learn what becomes of that.
-func (b *Bucket) publish(ctx context.Context, msg *nats.Msg) (kv.Position, error) {
+// already (10158), to learn what becomes of that. Before it is sent, after what it waited for,
+// allowed is asked, if that is not nil.
+func (b *Bucket) publish(
+	ctx context.Context, msg *nats.Msg, allowed func() error,
+) (kv.Position, error) {
 	charge, err := b.client.pace.admit(ctx, messageSize(msg))
+	if err == nil && allowed != nil {
+		if err = allowed(); err != nil {
+			charge.refund()
+		}
+	}
 	if err != nil {
 		return kv.Position{}, err
 	}

@@ -23,6 +23,9 @@ type Write struct {
 	Precondition kv.Precondition
 	// Idempotency makes a repetition of the write do nothing.
 	Idempotency Idempotency
+	// Allowed, if not nil, is asked before each attempt is sent, after what it has waited for. An
+	// error that it returns ends the write, of which nothing was done.
+	Allowed func() error
 }
 
 // A Written says what a write did.
@@ -66,10 +69,10 @@ func (b *Bucket) put(ctx context.Context, w Write) (Written, error) {
 		return Written{}, &kv.ValueTooLargeError{Limit: room}
 	}
 	if w.Precondition.Always() {
-		position, err := current.publish(ctx, msg)
+		position, err := current.publish(ctx, msg, w.Allowed)
 		return Written{Position: position}, err
 	}
-	return current.putIf(ctx, w.Key, msg, w.Precondition)
+	return current.putIf(ctx, msg, &w)
 }
 
 // ifAbsent is the precondition that the key has no value.
@@ -78,11 +81,10 @@ var ifAbsent = kv.Precondition{IfNoneMatch: kv.Condition{Any: true}}
 // putIf stores the message if the precondition holds. Only over a marker does a create take more
 // than one publish: what is there is read and then expected, so that no other writer can slip in
 // between.
-func (b *Bucket) putIf(
-	ctx context.Context, key kv.Key, msg *nats.Msg, p kv.Precondition,
-) (Written, error) {
+func (b *Bucket) putIf(ctx context.Context, msg *nats.Msg, w *Write) (Written, error) {
 	var created bool
-	r := replacement{bucket: b, key: key, stamp: stampOf(msg)}
+	p := w.Precondition
+	r := replacement{bucket: b, key: w.Key, stamp: stampOf(msg), allowed: w.Allowed}
 	r.propose = func(last *kv.Entry) (*nats.Msg, error) {
 		if !p.Holds(last, b.epoch) {
 			return nil, b.preconditionFailed(p, last)

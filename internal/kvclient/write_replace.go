@@ -53,6 +53,8 @@ type replacement struct {
 	// propose judges the key's last entry, nil if it was never written, and returns the message
 	// that is to replace it, or why nothing is.
 	propose func(last *kv.Entry) (*nats.Msg, error)
+	// allowed is asked before each attempt is sent; nil for nothing. See [Write].
+	allowed func() error
 
 	// known is the key's last revision for the next attempt, if it need not be read: the one that a
 	// precondition names, or that the server named when it refused the attempt before.
@@ -104,7 +106,8 @@ func (r *replacement) run(ctx context.Context) (kv.Position, error) {
 		if err != nil {
 			return kv.Position{}, err
 		}
-		position, err := r.bucket.publishExpecting(ctx, msg, expected)
+		expectRevision(msg, expected)
+		position, err := r.bucket.publish(ctx, msg, r.allowed)
 		mismatch, lost := errors.AsType[*mismatchError](err)
 		if !lost {
 			return position, err
@@ -140,15 +143,6 @@ func (r *replacement) look(ctx context.Context, a *attempts, try int) (last *kv.
 		err = r.stamp.madeBy(last)
 	}
 	return last, err
-}
-
-// publishExpecting publishes the message on condition that the key's last revision is rev, 0 for
-// never written. It returns a *mismatchError otherwise.
-func (b *Bucket) publishExpecting(
-	ctx context.Context, msg *nats.Msg, rev kv.Revision,
-) (kv.Position, error) {
-	expectRevision(msg, rev)
-	return b.publish(ctx, msg)
 }
 
 // lastOrNil returns the key's last entry in the stream that writes go to, as that stream's leader
