@@ -63,8 +63,8 @@
 //	other origins             allowOrigins                  (answers preflight requests)
 //	routing                   Server.routeByEscapedPath     404 not-found, 405
 //	place to be answered      Server.takeConnectionPlace    429, 503 connection-requests (HTTP/2)
-//	who calls                 Server.identify               401
 //	turn at work              Server.beginWork              429, 503 requests-at-work
+//	who calls                 Server.identify               401
 //	query                     contractChecks.query         400
 //	room in the store         Server.checkRoom              507 storage-exhausted (writes)
 //	the rights                the endpoint (rights.go)      403 forbidden
@@ -90,7 +90,7 @@
 //	http2-refused            refusals of those       a refusal       it is sent, or 1 s is over
 //	request-heads            heads above 8 KiB       admission       the end
 //	connection-requests      requests over HTTP/2    the handler     its end, eviction, a wait
-//	requests-at-work         requests about buckets  the handler     the end, with pauses
+//	requests-at-work         requests with a caller  the handler     the end, with pauses
 //	body-memory              bodies above 4 KiB      a claim         the answer, or eviction
 //	transaction-bodies       bodies above 64 KiB     a claim         the answer, or eviction
 //	bucket-requests          lists of buckets, and   the body        the answer is made

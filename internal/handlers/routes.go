@@ -97,8 +97,6 @@ func chiPattern(path string) string { return strings.Replace(path, "{key}", "*",
 // comment has the whole life of a request.
 func (s *Server) handle(path string, checks *contractChecks, e endpoint) http.HandlerFunc {
 	observer := s.metrics.route(path)
-	// Requests about the gateway itself, such as /livez, must be answered under any load.
-	needsTurn := isStream(path) || strings.HasPrefix(path, "/buckets")
 	return func(w http.ResponseWriter, r *http.Request) {
 		x := w.(*exchange) // ServeHTTP has made it, and the router passes it on.
 		x.route, x.contract, x.request = observer, checks, r
@@ -110,16 +108,7 @@ func (s *Server) handle(path string, checks *contractChecks, e endpoint) http.Ha
 			defer x.answeringPlace.Release()
 		}
 		defer func() { x.turn.End() }()
-		var err error
-		if needsCaller(path) {
-			err = s.identify(x)
-			if full := s.countRequest(x); full != nil {
-				err = full
-			}
-		}
-		if err == nil {
-			err = s.before(x, needsTurn)
-		}
+		err := s.before(x, needsCaller(path))
 		if err == nil {
 			err = e(x)
 		}
@@ -133,12 +122,13 @@ func (s *Server) handle(path string, checks *contractChecks, e endpoint) http.Ha
 	}
 }
 
-// before does what comes before the endpoint: it waits for the request's turn at work, if it needs
-// one, checks the query against the contract, and refuses an operation that stores something while
-// the store takes nothing.
-func (s *Server) before(x *exchange, needsTurn bool) (err error) {
-	if needsTurn {
-		if err := s.beginWork(x); err != nil {
+// before does what comes before the endpoint: it looks for the caller, if the route needs one,
+// checks the query against the contract, and refuses an operation that stores something while the
+// store takes nothing. Requests about the gateway itself, such as /livez, need no caller and wait
+// for no turn, since they must be answered under any load.
+func (s *Server) before(x *exchange, needsCaller bool) (err error) {
+	if needsCaller {
+		if err := s.findCaller(x); err != nil {
 			return err
 		}
 		if err := x.recheck(); err != nil { // The turn may have come late.
@@ -149,6 +139,20 @@ func (s *Server) before(x *exchange, needsTurn bool) (err error) {
 		return err
 	}
 	return s.checkRoom(x.contract)
+}
+
+// findCaller waits for the request's turn at work, finds out who makes it, and counts it. The turn
+// comes first: clients whose credentials are costly to refuse must take turns with the others, and
+// the rights must not be those of before the wait.
+func (s *Server) findCaller(x *exchange) error {
+	if err := s.beginWork(x); err != nil {
+		return err
+	}
+	err := s.identify(x)
+	if full := s.countRequest(x); full != nil {
+		return full
+	}
+	return err
 }
 
 // outsidePath stands for every path that is not below the base path. No route has it.

@@ -7,6 +7,8 @@ import (
 	"math"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -277,4 +279,42 @@ func TestConditionNeedsNoRoomForTheValue(t *testing.T) {
 	g.get(t, target, `If-Match: "99"`).is(t, 412)
 	g.get(t, target, "If-None-Match: "+tag).is(t, 304)
 	g.do(t, "HEAD", target, nil).is(t, 200)
+}
+
+// A request waits for its turn before anybody looks at its credential, since that may be costly to
+// refuse. So a client with bad credentials does not come before others.
+func TestBadCredentialWaitsForItsTurn(t *testing.T) {
+	t.Parallel()
+	bounds := bound.NewSet()
+	g := start(t, withAuth(t, oneRole+"anonymous: [r]"),
+		func(s *setup) { s.client.Bounds, s.handlers.Bounds = bounds, bounds })
+	work := bounds.Find("requests-at-work")
+	for _, r := range []struct{ method, target string }{
+		{"GET", "/buckets/shop/keys/a"}, {"GET", "/watch?filter=shop:a"}, {"GET", "/access"},
+		{"POST", "/tickets"},
+	} {
+		// Each of these has the whole share of the client for as long as a turn counts, 20 ms.
+		const before = 10
+		var served atomic.Int64
+		var others sync.WaitGroup
+		for range before {
+			others.Go(func() {
+				var place bound.Hold
+				if err := work.Take(t.Context(), &place, "127.0.0.1", handlers.WorkShare(),
+					nil); err != nil {
+					t.Error(err)
+				}
+				served.Add(1)
+			})
+		}
+		eventually(t, "all others wait", func() bool {
+			return int64(work.Waiting())+served.Load() == before
+		})
+		g.do(t, r.method, r.target, "", "Authorization: Bearer kvgw_wrong").is(t, 401)
+		if n := served.Load(); n < before {
+			t.Errorf("%s %s: answered before %d others had their turns", r.method, r.target,
+				before-n)
+		}
+		others.Wait()
+	}
 }
