@@ -294,15 +294,6 @@ func TestAdminAddressOffLoopbackNeedsAnAdministrator(t *testing.T) {
 			t.Errorf("at %s: %d", address, got)
 		}
 	}
-	limited := 0
-	for range 50 {
-		if request(":9090", "Bearer kvgw_y") == http.StatusTooManyRequests {
-			limited++
-		}
-	}
-	if limited == 0 || request(":9090", "Bearer "+root) != 200 {
-		t.Errorf("%d bad tokens were limited, and the good one may be", limited)
-	}
 }
 
 // isKnown reports whether a gate knows a token.

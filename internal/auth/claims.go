@@ -15,20 +15,20 @@ type claims map[string]any
 func (i *issuer) checkClaims(c claims, now time.Time) error {
 	switch {
 	case c["iss"] != i.name:
-		return uncounted("The token is of another issuer.")
+		return invalid("The token is of another issuer.")
 	case len(i.accepted(c["aud"])) == 0:
-		return uncounted("The token is not meant for this gateway: its audience (aud) is another.")
+		return invalid("The token is not meant for this gateway: its audience (aud) is another.")
 	case c.text("sub") == "" || len(c.text("sub")) > maxSubjectBytes:
-		return uncounted("The token must have a subject (sub) of at most 255 bytes.")
+		return invalid("The token must have a subject (sub) of at most 255 bytes.")
 	}
 	end, ok := c.time("exp")
 	switch {
 	case !ok:
-		return uncounted("The token must have an end (exp).")
+		return invalid("The token must have an end (exp).")
 	case !now.Before(end):
-		return uncounted("The token has expired. Get a new one.")
+		return invalid("The token has expired. Get a new one.")
 	case end.Sub(now) > maxTokenLife:
-		return uncounted("The end of the token (exp) is more than 366 days ahead. Get one that " +
+		return invalid("The end of the token (exp) is more than 366 days ahead. Get one that " +
 			"ends earlier.")
 	}
 	for _, name := range []string{"nbf", "iat"} {
@@ -37,7 +37,7 @@ func (i *issuer) checkClaims(c claims, now time.Time) error {
 		}
 		begin, ok := c.time(name)
 		if !ok || begin.Sub(now) > maxSkew {
-			return uncounted("The token is not valid yet: its " + name + " lies in the future. " +
+			return invalid("The token is not valid yet: its " + name + " lies in the future. " +
 				"Check the clocks of the issuer and of the gateway.")
 		}
 	}

@@ -35,8 +35,9 @@
 //	                                certificate.go
 //	nothing                       identifyNobody, identify.go   the section anonymous
 //
-// What is valid is kept, so that the next request with it costs next to nothing. What is not counts
-// against the address of its client (failures.go).
+// What is valid is kept, so that the next request with it costs next to nothing. What is dear is
+// limited by the address of the client: asking NATS (failures.go), and checks of signatures and
+// waits for keys (bounds.go). A good credential never counts against others of its address.
 //
 // # The file
 //

@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	// failureBurst is how many credentials that are not valid an address may present at once, and
+	// failureBurst is how many credentials that NATS refuses an address may present at once, and
 	// failurePause after how long it may present one more.
 	failureBurst = 30
 	failurePause = time.Second
@@ -17,10 +17,11 @@ const (
 	maxFailing = 10_000
 )
 
-// failures limits the credentials that are not valid, by the address of the client. What is limited
-// is what costs something: the check of a signature, a fetch of keys, a connection to NATS. Valid
-// credentials that the gate knows are never refused for the failures of others, even of the same
-// address.
+// failures limits the credentials that NATS refuses, by the address of the client: each of them
+// costs a connection to NATS. Credentials that NATS has accepted, and all of the gateway's own, are
+// never refused for the failures of others, even of the same address. What is found out for next to
+// nothing does not count, and neither do JWTs: many callers may share an address, and nobody can
+// tell the token of one of them from a wrong one without the check of its signature.
 type failures struct {
 	// mu guards the fields below.
 	mu sync.Mutex
@@ -30,7 +31,7 @@ type failures struct {
 	recent *list.List
 }
 
-// A failing is an address from which credentials came that are not valid.
+// A failing is an address from which credentials came that NATS has refused.
 type failing struct {
 	address string
 	// forgiven is when the last failure that counts is forgiven. Each failure moves it by

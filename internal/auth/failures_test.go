@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"kvgateway/internal/auth"
 )
@@ -32,70 +35,116 @@ func limitsFile(t testing.TB) string {
 		"nats: { enabled: true }\n"
 }
 
+// failAtNATS makes NATS refuse credentials of an address, and returns how many were tried before
+// the address was limited.
+func failAtNATS(t testing.TB, gate *auth.Gate, address string, tries int) (tried int) {
+	t.Helper()
+	for range tries {
+		caller, err := from(t, gate, address, basic("stranger", rand.Text()))
+		switch {
+		case isLimited(err):
+		case err != nil:
+			t.Fatal(err)
+		default:
+			tried++
+			gate.NATSRefused(caller, address)
+		}
+	}
+	return tried
+}
+
+// Whoever fails at NATS can lock out of NATS those who share the address and come new, and nobody
+// else.
 func TestFailuresOfAnAddressAreLimited(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		good := "Bearer " + a256().sign(t, nil, claimsOf(issuerA, nil))
-		known := "Bearer " + a256().sign(t, nil, claimsOf(issuerA, body{"sub": "bob"}))
-		bad := good[:len(good)-8] + "AAAAAAAA"
 		gate := gateOf(t, limitsFile(t))
 		const here, there = "192.0.2.1", "192.0.2.2"
-		if _, err := from(t, gate, here, known); err != nil {
-			t.Fatal(err)
-		}
-		for i := range 200 {
-			_, err := from(t, gate, here, bad)
-			if err == nil || isLimited(err) != (i >= 30) {
-				t.Fatalf("failure %d: %v", i, err)
-			}
+		if tried := failAtNATS(t, gate, here, 200); tried != 30 {
+			t.Errorf("NATS was asked %d times", tried)
 		}
 		for name, header := range map[string]string{
-			"a token not seen before": good, "NATS": "Bearer natstoken",
-			"NATS as Basic": basic("ann", "x"), "an unknown token": "Bearer kvgw_x",
+			"a token": "Bearer natstoken", "a password": basic("ann", "x"),
 		} {
 			if _, err := from(t, gate, here, header); !isLimited(err) {
 				t.Errorf("%s, from an address that fails: %v", name, err)
 			}
-		}
-		for name, header := range map[string]string{
-			"a token": "Bearer " + annsToken, "a JWT that was valid": known,
-		} {
-			if _, err := from(t, gate, here, header); err != nil {
-				t.Errorf("%s, from an address that fails: %v", name, err)
+			if _, err := from(t, gate, there, header); err != nil {
+				t.Errorf("%s, from another address: %v", name, err)
+			}
+			if _, err := from(t, gate, "", header); err != nil {
+				t.Errorf("%s, from no address: %v", name, err)
 			}
 		}
-		if _, err := from(t, gate, there, good); err != nil {
-			t.Errorf("from another address: %v", err)
+		for name, header := range map[string]string{
+			"a token":   "Bearer " + annsToken,
+			"a new JWT": "Bearer " + a256().sign(t, nil, claimsOf(issuerA, nil)),
+		} {
+			if _, err := from(t, gate, here, header); err != nil {
+				t.Errorf("%s of the gateway, from an address that fails: %v", name, err)
+			}
 		}
 		time.Sleep(1100 * time.Millisecond)
-		fresh := a256().sign(t, nil, claimsOf(issuerA, body{"sub": "eve"}))
-		if _, err := from(t, gate, here, "Bearer "+fresh); err != nil {
-			t.Errorf("a second later: %v", err)
+		if tried := failAtNATS(t, gate, here, 10); tried != 1 {
+			t.Errorf("a second later NATS was asked %d times", tried)
 		}
 	})
 }
 
-// A page whose token has expired goes on asking; it must not lock out its user's next token.
-func TestFailuresOfHonestClientsDoNotCount(t *testing.T) {
+// Whoever sends nonsense must not lock out others behind the same address, which may be that of a
+// whole company, or of a proxy that the gateway does not know. So only the checks of signatures
+// are limited, to more than any number of people needs.
+func TestFailuresOfOthersDoNotCountAgainstGoodTokens(t *testing.T) {
 	t.Parallel()
-	gate := gateOf(t, limitsFile(t))
-	expired := a256().sign(t, nil, claimsOf(issuerA, body{"exp": time.Now().Unix() - 1}))
-	for range 100 {
-		if _, err := from(t, gate, "192.0.2.1", "Bearer "+expired); isLimited(err) {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		gate := gateOf(t, limitsFile(t))
+		const here = "192.0.2.1"
+		good := func(subject string) string {
+			return "Bearer " + a256().sign(t, nil, claimsOf(issuerA, body{"sub": subject}))
 		}
-	}
+		bad := good("eve")
+		bad = bad[:len(bad)-8] + "AAAAAAAA"
+		unknownKey := signingKey{"2", jose.RS256, rsaKey2()}.sign(t, nil, claimsOf(issuerA, nil))
+		for range 200 {
+			for _, header := range []string{bad, "Bearer " + unknownKey, "Bearer kvgw_x"} {
+				if _, err := from(t, gate, here, header); err == nil || isLimited(err) {
+					t.Fatalf("%.20s: %v", header, err)
+				}
+			}
+		}
+		for range 5000 { // These cost next to nothing.
+			_, _ = from(t, gate, here, "Bearer kvgw_x")
+		}
+		known := good("ann")
+		if _, err := from(t, gate, here, known); err != nil {
+			t.Errorf("a new token of an address with 600 wrong ones: %v", err)
+		}
+		for range 1000 {
+			_, _ = from(t, gate, here, bad)
+		}
+		if _, err := from(t, gate, here, good("bob")); !isLimited(err) {
+			t.Errorf("after 1,000 checks within a second: %v", err)
+		}
+		if _, err := from(t, gate, here, known); err != nil {
+			t.Errorf("a token that is known: %v", err)
+		}
+		if _, err := from(t, gate, "", good("bob")); err != nil {
+			t.Errorf("from no address: %v", err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		if _, err := from(t, gate, here, good("bob")); err != nil {
+			t.Errorf("a moment later: %v", err)
+		}
+	})
 }
 
 // The memory of failures is bounded, and whoever fills it pushes out failures and no callers.
 func TestFailuresOfManyAddressesAreForgotten(t *testing.T) {
 	t.Parallel()
 	gate := gateOf(t, limitsFile(t))
-	for range 40 {
-		_, _ = from(t, gate, "192.0.2.1", "Bearer kvgw_x")
-	}
+	failAtNATS(t, gate, "192.0.2.1", 40)
 	for i := range 20_000 {
-		_, _ = from(t, gate, fmt.Sprint("2001:db8:", i, "::/64"), "Bearer kvgw_x")
+		failAtNATS(t, gate, fmt.Sprint("2001:db8:", i, "::/64"), 1)
 	}
 	if n := gate.FailingAddresses(); n > 10_000 {
 		t.Errorf("%d addresses are remembered", n)
@@ -145,9 +194,7 @@ func TestNATSAcceptedCredentialPassesFailures(t *testing.T) {
 	named := *caller
 	named.Name = "A/ann"
 	gate.NATSAccepted(&named)
-	for range 50 {
-		_, _ = from(t, gate, here, "Bearer kvgw_x")
-	}
+	failAtNATS(t, gate, here, 50)
 	again, err := from(t, gate, here, basic("ann", "right"))
 	if err != nil || again.Name != "A/ann" {
 		t.Errorf("it is %v, %v", again, err)

@@ -24,7 +24,7 @@ type Presented struct {
 	// counts if there is no Authorization.
 	Chain []*x509.Certificate
 	// Address is the address of the client, or of an IPv6 address the prefix of its site, for the
-	// limits of failures. If it is "", nothing is limited: that is for Unix sockets, where a
+	// limits of what is dear. If it is "", nothing is limited: that is for Unix sockets, where a
 	// permission of the system decides who may connect, and where all of them may be one proxy.
 	Address string
 }
@@ -36,14 +36,11 @@ type Refusal struct {
 	Detail string
 	// Invalid reports whether a credential was presented and is not valid (RFC 6750 §3.1).
 	Invalid bool
-	// Limited reports whether so many credentials of the client were not valid that the gateway
-	// looks at no further one for a moment.
+	// Limited reports whether so many credentials of the client had to be checked, or were refused
+	// by NATS, that the gateway looks for a moment only at those that it knows.
 	Limited bool
 	// Unavailable reports whether the gateway cannot decide at the moment.
 	Unavailable bool
-
-	// uncounted reports whether the refusal cost so little that it does not count.
-	uncounted bool
 }
 
 // Error returns the detail.
@@ -82,8 +79,11 @@ type Gate struct {
 	policy atomic.Pointer[Policy]
 	// ticketKeys sign and check its tickets.
 	ticketKeys *TicketKeys
-	// failures limits the credentials that are not valid.
+	// failures limits the credentials that NATS refuses.
 	failures *failures
+	// checks limits the signatures that are checked, and keyWaits the requests that wait for keys.
+	checks   *bound.Rates
+	keyWaits *bound.Bound
 	// jwts are the JWTs that were valid. They are kept as they are: whoever can read the memory of
 	// the process sees those of the next requests, too, and a hash of each would cost a request
 	// more than all else that is done to know its caller.
@@ -116,13 +116,16 @@ func NewGateWith(policy *Policy, options Options) *Gate {
 	if options.KeysFailed == nil {
 		options.KeysFailed = func(error) {}
 	}
-	if options.Bounds != nil {
-		listBounds(options.Bounds)
+	if options.Bounds == nil {
+		options.Bounds = bound.NewSet()
 	}
+	listBounds(options.Bounds)
 	g := &Gate{
 		options:     options,
 		ticketKeys:  NewTicketKeys(),
 		failures:    newFailures(),
+		checks:      newChecks(options.Bounds),
+		keyWaits:    newKeyWaits(options.Bounds),
 		jwts:        newGenerations[string, *knownJWT](tokenCacheBytes),
 		natsCallers: newGenerations[tokenHash, *Caller](tokenCacheBytes),
 		natsHeaders: newGenerations[string, knownNATS](natsHeaderBytes),
@@ -138,18 +141,14 @@ func NewGateWith(policy *Policy, options Options) *Gate {
 
 // Identify returns who presents something. It returns a *[Refusal] if that is not known, if it
 // presents nothing and callers without a credential are refused, or if the address has presented
-// too much that is not valid; or the error of the context.
+// too much that has to be checked; or the error of the context.
 func (g *Gate) Identify(ctx context.Context, presented *Presented) (*Caller, error) {
-	a := attempt{gate: g, policy: g.policy.Load(), presented: presented, counts: true}
-	caller, err := a.identify(ctx)
-	if err != nil {
-		return nil, a.refused(err)
-	}
-	return caller, nil
+	a := attempt{gate: g, policy: g.policy.Load(), presented: presented, isAsked: true}
+	return a.identify(ctx)
 }
 
 // identifyAgain is Identify for what a caller presented earlier. It is cheap, waits for nothing and
-// does not count against the limits of failures: a change of the policy calls it for each caller
+// is not limited: a change of the policy calls it for each caller
 // with something under way.
 func (g *Gate) identifyAgain(presented *Presented) (*Caller, error) {
 	a := attempt{gate: g, policy: g.policy.Load(), presented: presented}

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"errors"
 	"strings"
 	"time"
 )
@@ -15,51 +14,35 @@ type attempt struct {
 	gate      *Gate
 	policy    *Policy
 	presented *Presented
-	// counts reports whether a request waits for the answer. If not, the attempt neither counts as
-	// a failure nor waits for keys.
-	counts bool
+	// isAsked reports whether a request waits for the answer. If not, the attempt is not limited,
+	// and waits for nothing.
+	isAsked bool
 }
 
 // invalid returns the refusal of a credential.
 func invalid(detail string) *Refusal { return &Refusal{Invalid: true, Detail: detail} }
 
-// uncounted returns the refusal of a credential that was found out for next to nothing, and that
-// honest clients present: an expired token, above all.
-func uncounted(detail string) *Refusal {
-	return &Refusal{Invalid: true, Detail: detail, uncounted: true}
-}
+// errLimited refuses what costs something to check, from clients that ask for too much of it.
+var errLimited = &Refusal{Limited: true, Detail: "Too many credentials came from your address " +
+	"that the gateway does not know, or were not valid. Check the credential, and try again " +
+	"after the time in Retry-After."}
 
-// refused counts an error of the attempt, and returns what the client is told.
-func (a *attempt) refused(err error) error {
-	refusal, ok := errors.AsType[*Refusal](err)
-	if !ok || !refusal.Invalid || refusal.uncounted {
-		return err
-	}
-	if limited := a.mayTry(); limited != nil {
-		return limited
-	}
-	a.gate.failed(a.presented.Address)
-	return err
-}
-
-// errLimited refuses clients that have presented too much that was not valid.
-var errLimited = &Refusal{Limited: true, Detail: "Too many credentials from your address were " +
-	"not valid. Check the credential, and try again after the time in Retry-After."}
-
-// failed counts a failure of an address.
-func (g *Gate) failed(address string) {
-	if address != "" {
-		g.failures.add(address, time.Now())
-	}
-}
-
-// mayTry returns an error if the address has presented too much that was not valid. It comes before
-// whatever is dear.
-func (a *attempt) mayTry() error {
-	if !a.counts || a.presented.Address == "" {
+// mayCheckSignature returns an error if so many signatures were checked for the address in the last
+// second that no further one is.
+func (a *attempt) mayCheckSignature() error {
+	if !a.isAsked || a.presented.Address == "" {
 		return nil
 	}
-	if a.gate.failures.mayTry(a.presented.Address, time.Now()) {
+	if _, err := a.gate.checks.Begin(a.presented.Address); err != nil {
+		return errLimited
+	}
+	return nil
+}
+
+// mayAskNATS returns an error if NATS has refused too many credentials of the address.
+func (a *attempt) mayAskNATS() error {
+	if !a.isAsked || a.presented.Address == "" ||
+		a.gate.failures.mayTry(a.presented.Address, time.Now()) {
 		return nil
 	}
 	return errLimited

@@ -25,9 +25,6 @@ func (a *attempt) identifyJWT(ctx context.Context, token string) (*Caller, error
 	if len(token) > MaxTokenBytes {
 		return nil, invalid("The token is too long: a JWT may have 8 KiB here.")
 	}
-	if err := a.mayTry(); err != nil {
-		return nil, err
-	}
 	unverified, err := readJWT(token)
 	if err != nil {
 		return nil, err
@@ -116,7 +113,7 @@ func (a *attempt) identifyForeignJWT(token string, u unverifiedJWT) (*Caller, er
 	case a.policy.nats.Enabled:
 		return a.identifyNATS(&NATSCredential{Token: token})
 	}
-	return nil, uncounted("The token is of an issuer whose tokens are not accepted here.")
+	return nil, invalid("The token is of an issuer whose tokens are not accepted here.")
 }
 
 // sizeInCache returns about how many bytes the caller of a JWT takes in memory.

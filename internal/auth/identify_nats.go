@@ -39,7 +39,7 @@ func (a *attempt) identifyNATS(credential *NATSCredential) (*Caller, error) {
 		a.gate.natsHeaders.set(header, knownNATS{caller.NATS, a.policy}, 100+len(header))
 		return caller, nil
 	}
-	if err := a.mayTry(); err != nil {
+	if err := a.mayAskNATS(); err != nil {
 		return nil, err
 	}
 	if time.Now().Before(a.gate.refusedNATS.get(tokenHash(id))) {
@@ -85,13 +85,15 @@ func (g *Gate) NATSAccepted(caller *Caller) {
 }
 
 // NATSRefused notes that NATS does not know the credential that a caller presents from an address.
-// It counts as a failure of the address, and NATS is not asked again for it in the next 10 s. It
-// returns what the client is told.
+// It counts as a failure of the address, unless that is "", and NATS is not asked again for it in
+// the next 10 s. It returns what the client is told.
 func (g *Gate) NATSRefused(caller *Caller, address string) *Refusal {
 	id := tokenHash(caller.NATS.ID())
 	g.natsCallers.remove(id)
 	const size = 100
 	g.refusedNATS.set(id, time.Now().Add(refusedNATSLife), size)
-	g.failed(address)
+	if address != "" {
+		g.failures.add(address, time.Now())
+	}
 	return errNATSRefused
 }

@@ -138,7 +138,7 @@ func (p *Policy) verifyJWT(
 	if err := i.checkClaims(u.claims, time.Now()); err != nil {
 		return nil, nil, err
 	}
-	if err := a.mayTry(); err != nil {
+	if err := a.mayCheckSignature(); err != nil {
 		return nil, nil, err
 	}
 	keys, err := i.verify(ctx, a, token, u)
@@ -152,14 +152,14 @@ func (p *Policy) verifyJWT(
 // checkHeader checks the type and the algorithm of a token.
 func (i *issuer) checkHeader(u unverifiedJWT) error {
 	if !slices.Contains(i.algorithms, u.Algorithm) {
-		return uncounted("The token is signed with an algorithm that is not allowed here.")
+		return invalid("The token is signed with an algorithm that is not allowed here.")
 	}
 	// RFC 7515 §4.1.9: the type is a media type, whose case does not matter.
 	switch strings.TrimPrefix(strings.ToLower(u.Type), "application/") {
 	case "", "jwt", "at+jwt":
 		return nil
 	}
-	return uncounted("The token is a JWT of another type than an access token (at+jwt or JWT).")
+	return invalid("The token is a JWT of another type than an access token (at+jwt or JWT).")
 }
 
 // verify checks the signature of a token, and returns the keys by which it was checked. If none has
@@ -173,8 +173,8 @@ func (i *issuer) verify(
 		return nil, invalid("The token is no signed JWT.")
 	}
 	keys := i.inUse.inUse()
-	if a.counts && (keys == nil || keys.find(u.KeyID, u.Algorithm) == nil) {
-		if keys, err = i.inUse.renewed(ctx); err != nil {
+	if a.isAsked && (keys == nil || keys.find(u.KeyID, u.Algorithm) == nil) {
+		if keys, err = a.renewed(ctx, i.inUse); err != nil {
 			return nil, err
 		}
 	}

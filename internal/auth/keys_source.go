@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"kvgateway/internal/bound"
 )
 
 const (
@@ -38,7 +40,7 @@ type keySource struct {
 // still has the same source, so that a change of rules does not depend on the issuer's server.
 //
 //	event                            what happens
-//	no keys yet                      they are fetched; requests wait
+//	no keys yet                      they are fetched; requests wait, if not too many do already
 //	a token has a key id that is     they are fetched, unless the last fetch began within 30 s;
 //	not known                        then the token is refused
 //	they are 10 min old              they are fetched, while the old ones are used (RefreshKeys)
@@ -95,19 +97,31 @@ func (k *issuerKeys) refresh() {
 	}
 }
 
-// renewed returns the keys after they were fetched because those in use did not suffice. It fetches
-// nothing if that was tried shortly before, and returns the keys in use then.
-func (k *issuerKeys) renewed(ctx context.Context) (*keySet, error) {
+// renew begins to fetch the keys because those in use do not suffice, unless that was tried shortly
+// before. It returns what is closed when a fetch that is under way has ended; nil if none is.
+func (k *issuerKeys) renew() <-chan struct{} {
 	if k.source.file != "" {
-		return k.current.Load(), nil
+		return nil
 	}
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	if now := time.Now(); now.Sub(k.tried) > unknownKeyPause {
 		k.fetch(now)
 	}
-	fetching := k.fetching
-	k.mu.Unlock()
-	if fetching != nil {
+	return k.fetching
+}
+
+// renewed returns the keys of an issuer after they were fetched because those in use did not
+// suffice, and the keys in use if that was tried shortly before. If too many wait for the fetch
+// already, it is not known who is calling.
+func (a *attempt) renewed(ctx context.Context, k *issuerKeys) (*keySet, error) {
+	if fetching := k.renew(); fetching != nil {
+		var place bound.Hold
+		if !a.gate.keyWaits.Try(&place, a.presented.Address, 1, nil) {
+			a.gate.keyWaits.Refuse()
+			return nil, errNoKeys
+		}
+		defer place.Release()
 		select {
 		case <-fetching:
 		case <-ctx.Done():

@@ -55,6 +55,12 @@ func (s *idServer) fetches() int {
 	return len(s.asked)
 }
 
+// A roundTripper answers requests with a function.
+type roundTripper func(r *http.Request) (*http.Response, error)
+
+// RoundTrip answers a request.
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
 // gateAt returns a gate whose issuer A has its keys at a server.
 func gateAt(t *testing.T, s *idServer) *auth.Gate {
 	t.Helper()
@@ -190,6 +196,44 @@ func TestKeysUnknownIDCausesOneFetchIn30Seconds(t *testing.T) {
 		if n := s.fetches(); n != 2 {
 			t.Errorf("the keys were fetched %d times", n)
 		}
+	})
+}
+
+// Whoever names keys that no issuer has can make requests wait for a fetch, but only so many of
+// them, and not those of other addresses.
+func TestKeysFetchKeepsFewWaiting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		slow := roundTripper(func(r *http.Request) (*http.Response, error) {
+			<-release
+			return nil, errors.New("no answer")
+		})
+		file := jwtFile(issuerEntry(issuerA, issuerA+"/jwks.json", "RS256"))
+		gate := auth.NewGateWith(policyOf(t, file), auth.Options{Transport: slow})
+		token := "Bearer " + a256().sign(t, nil, claimsOf(issuerA, nil))
+		var done atomic.Int32
+		ask := func(address string) {
+			if _, err := from(t, gate, address, token); err == nil || isLimited(err) {
+				t.Errorf("without any keys: %v", err)
+			}
+			done.Add(1)
+		}
+		var group sync.WaitGroup
+		for range 500 {
+			group.Go(func() { ask("192.0.2.1") })
+		}
+		synctest.Wait()
+		if waiting := 500 - done.Load(); waiting != 128 {
+			t.Errorf("%d requests of one address wait", waiting)
+		}
+		group.Go(func() { ask("192.0.2.2") })
+		synctest.Wait()
+		if done.Load() != 500-128 {
+			t.Error("that of another address does not wait")
+		}
+		close(release)
+		group.Wait()
 	})
 }
 

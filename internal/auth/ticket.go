@@ -129,7 +129,7 @@ func (a *attempt) identifyTicket(ctx context.Context) (*Caller, error) {
 
 // openTicket checks a ticket, but not the credential that it names.
 func (g *Gate) openTicket(text string) (*ticket, ticketKey, error) {
-	foreign := uncounted("The ticket is not one of this gateway, or its key is not in use any " +
+	foreign := invalid("The ticket is not one of this gateway, or its key is not in use any " +
 		"more." + newTicketPlease)
 	signed, isTicket := strings.CutPrefix(text, ticketPrefix)
 	if !isTicket || len(text) > MaxTicket {
@@ -145,9 +145,9 @@ func (g *Gate) openTicket(text string) (*ticket, ticketKey, error) {
 	}
 	switch left := time.Until(time.Unix(t.Expires, 0)); {
 	case left <= 0:
-		return nil, nil, uncounted("The ticket has expired." + newTicketPlease)
+		return nil, nil, invalid("The ticket has expired." + newTicketPlease)
 	case left > TicketLife+maxSkew:
-		return nil, nil, uncounted("The ticket is good for longer than any that a gateway makes." +
+		return nil, nil, invalid("The ticket is good for longer than any that a gateway makes." +
 			newTicketPlease)
 	}
 	return &t, key, nil

@@ -29,7 +29,7 @@ type ticketJWT struct {
 func (p *Policy) nameCredential(t *ticket, key ticketKey, caller *Caller) (err error) {
 	switch {
 	case caller.ticket != nil:
-		return uncounted("A ticket cannot be made with a ticket. Send the credential itself.")
+		return invalid("A ticket cannot be made with a ticket. Send the credential itself.")
 	case caller.Kind == OwnToken:
 		t.Credential = key.credential(OwnToken, caller.credential)
 	case caller.Kind == Certificate:
@@ -81,9 +81,8 @@ func (s *keySet) thumbprint(signed signedAs) []byte {
 	return sum[:credentialID]
 }
 
-// errVoidTicket refuses a ticket whose credential is not valid any more. Like all refusals of
-// tickets it does not count as a failure: honest browsers bring old ones, and nobody guesses one.
-var errVoidTicket = uncounted("The credential that the ticket stands for is not valid any more." +
+// errVoidTicket refuses a ticket whose credential is not valid any more.
+var errVoidTicket = invalid("The credential that the ticket stands for is not valid any more." +
 	newTicketPlease)
 
 // named returns the caller whose credential a ticket names, as the policy knows it.
@@ -121,9 +120,9 @@ func (a *attempt) namedByJWT(ctx context.Context, t *ticket) (*Caller, error) {
 		return nil, errVoidTicket
 	}
 	keys := issuer.inUse.inUse()
-	if a.counts && (keys == nil || keys.thumbprint(j.Signed) == nil) {
+	if a.isAsked && (keys == nil || keys.thumbprint(j.Signed) == nil) {
 		var err error
-		if keys, err = issuer.inUse.renewed(ctx); err != nil {
+		if keys, err = a.renewed(ctx, issuer.inUse); err != nil {
 			return nil, err
 		}
 	}
@@ -152,7 +151,7 @@ func (a *attempt) namedByJWT(ctx context.Context, t *ticket) (*Caller, error) {
 func (a *attempt) namedByCertificate(t *ticket, key ticketKey) (*Caller, error) {
 	chain := a.presented.Chain
 	if len(chain) == 0 || !hmac.Equal(t.Credential, key.credential(Certificate, chain[0].Raw)) {
-		return nil, uncounted("The ticket was made with a client certificate, and is good over " +
+		return nil, invalid("The ticket was made with a client certificate, and is good over " +
 			"connections with that certificate only.")
 	}
 	caller, err := a.policy.certificateCaller(chain)
@@ -173,7 +172,7 @@ func (a *attempt) namedByNATS(t *ticket) (*Caller, error) {
 	copy(id[:], t.Credential)
 	caller := a.gate.natsCallers.get(id)
 	if caller == nil {
-		return nil, uncounted("The ticket was made with a credential of NATS, which this gateway " +
+		return nil, invalid("The ticket was made with a credential of NATS, which this gateway " +
 			"does not have, or has no more." + newTicketPlease)
 	}
 	again := *caller
