@@ -72,7 +72,7 @@ func (s *Server) identify(x *exchange) (err error) {
 	presented := &auth.Presented{
 		Authorization: r.Header["Authorization"],
 		Ticket:        ticket,
-		Address:       x.client.owner,
+		Address:       x.client.credentialAddress(),
 	}
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 		presented.Chain = r.TLS.VerifiedChains[0]
@@ -100,7 +100,7 @@ func (s *Server) passThrough(x *exchange) error {
 	gate := s.options.Gate
 	i, err := s.options.Identities.Acquire(x.context(), x.caller.NATS)
 	if errors.Is(err, kvclient.ErrWrongCredential) {
-		return gate.NATSRefused(x.caller, x.client.owner)
+		return gate.NATSRefused(x.caller, x.client.credentialAddress())
 	}
 	if err != nil {
 		return err

@@ -20,9 +20,21 @@ type client struct {
 	// scheme is the one with which the client sent the request, "http" or "https"; "" if that is
 	// not known, since a proxy may be before the gateway of which it was not told.
 	scheme string
+	// isBehindUnix says that the client came over a Unix socket, and no proxy has told its address.
+	// All who come over it may be the clients of one proxy of which the gateway was not told.
+	isBehindUnix bool
 	// isProxied says that a trusted proxy has passed the request on. Its connection carries the
 	// requests of other clients as well.
 	isProxied bool
+}
+
+// credentialAddress returns the address for which what is dear to check of credentials is limited;
+// "" if nothing is. On a Unix socket the permissions of the file say who may connect.
+func (c *client) credentialAddress() string {
+	if c.isBehindUnix {
+		return ""
+	}
+	return c.owner
 }
 
 // Proxies are the proxies whose word counts about the address of a client, and its scheme. They
@@ -56,7 +68,7 @@ func (s *Server) clientOf(r *http.Request) client {
 	found, proxies := client{}, &s.options.Proxies
 	c := connectionOf(r)
 	if c != nil && c.isUnix {
-		found.address, found.owner = c.owner, c.owner
+		found.address, found.owner, found.isBehindUnix = c.owner, c.owner, true
 		found.isProxied = proxies.Unix
 	} else {
 		found.address = clientAddress(r.RemoteAddr)
@@ -69,6 +81,7 @@ func (s *Server) clientOf(r *http.Request) client {
 		found.scheme = scheme
 		if address.IsValid() {
 			found.address, found.owner = address.String(), ownerOfAddress(address)
+			found.isBehindUnix = false
 		}
 	case r.TLS != nil:
 		found.scheme = "https"
