@@ -29,8 +29,14 @@ func overUnix(t *testing.T) *http.Request {
 	}
 	t.Cleanup(func() { conn.Close() })
 	r := httptest.NewRequest(http.MethodGet, "/buckets", nil)
-	return r.WithContext(ConnContext(t.Context(), conn))
+	return r.WithContext(ConnContext(t.Context(), ownedByUser{conn}))
 }
+
+// An ownedByUser is a connection of which the listener knows the user at the other end.
+type ownedByUser struct{ net.Conn }
+
+// Owner returns the user.
+func (ownedByUser) Owner() string { return "uid=33" }
 
 // All requests that come over a Unix socket may be those of one proxy of which the gateway was not
 // told, so the wrong credentials of one client must not count against the others.
