@@ -84,11 +84,7 @@ func newLargeHeads(set *bound.Set) *bound.Bound {
 // protects from DNS rebinding: a page of another site whose name was made to resolve to 127.0.0.1
 // sends its own name.
 func (s *Server) knownHost(hostport string) bool {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = strings.TrimSuffix(strings.TrimPrefix(hostport, "["), "]")
-	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	host := hostOf(hostport)
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true
 	}
@@ -96,6 +92,38 @@ func (s *Server) knownHost(hostport string) bool {
 		return true
 	}
 	return slices.Contains(s.options.AllowedHosts, host)
+}
+
+// hostOf returns the host of a Host header, in lower case and without a port.
+func hostOf(hostport string) string {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = strings.TrimSuffix(strings.TrimPrefix(hostport, "["), "]")
+	}
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}
+
+// checkAnonymousHost refuses a caller without a credential that came by a host name which is not
+// known to be the gateway's. It has the rights of everybody who can reach this address, so that a
+// page of any site could use them from the browsers that can, through a host name of its own that
+// leads here (DNS rebinding). An IP address leads nowhere else, and no browser reaches a Unix
+// socket. Without an auth file, --allow-anonymous has said that this may be so.
+func (s *Server) checkAnonymousHost(x *exchange) error {
+	if s.options.Gate == nil || x.caller.Kind != auth.Anonymous {
+		return nil
+	}
+	host := x.request.Host
+	_, notAddress := netip.ParseAddr(hostOf(host))
+	c := connectionOf(x.request)
+	if notAddress == nil || s.knownHost(host) || c != nil && c.isUnix {
+		return nil
+	}
+	p := problem.New(problem.UnknownHost)
+	p.Detail = fmt.Sprintf("The request has no credential, and came with Host %.100q, which is "+
+		"not known to be a name of this gateway: a page of any site could have such a name lead "+
+		"here. Nothing was done. Start the gateway with --allowed-host and that name, without a "+
+		"port, or send a credential.", host)
+	return p
 }
 
 // unknownHost returns the problem of a request to a host that is not the gateway's. An operator who

@@ -188,3 +188,32 @@ func TestHeadsOfRequestsUnderWayAreBounded(t *testing.T) {
 	put(t, kv, "a", "2")
 	(<-answers).is(t, 200)
 }
+
+// A page of any site can come by a host name of its own, and has no credential. What callers
+// without one may do in the auth file is not for such pages.
+func TestUnknownHostIsRefusedWithoutACredential(t *testing.T) {
+	t.Parallel()
+	g := start(t, withAuth(t, threeCallers, "ann", "bob"), func(s *setup) {
+		s.handlers.AllowedHosts = []string{"kv.example.com"}
+	})
+	kv := g.shop(t)
+	put(t, kv, "a", "v")
+	for host, known := range map[string]bool{
+		"localhost:8080": true, "127.0.0.1": true, "10.1.2.4:8080": true, "[2001:db8::1]": true,
+		"KV.example.com": true,
+
+		"evil.example": false, "evil.example:8080": false, "10.1.2.4.evil.example": false,
+		"kv.example.com.evil.example": false, "2130706433": false,
+	} {
+		for _, method := range []string{"GET", "DELETE"} {
+			a := g.do(t, method, "/buckets/shop/keys/a", nil, "Host: "+host, "Origin: http://"+host)
+			if refused := a.status == 421; refused == known {
+				t.Errorf("Host %q: %s: status %d", host, method, a.status)
+			}
+		}
+		a := g.get(t, "/buckets/shop/keys/b", "Host: "+host, bearerOf("ann"))
+		a.problem(t, 404, "key-not-found")
+	}
+	g.get(t, "/buckets", "Host: evil.example").problem(t, 421, "unknown-host")
+	g.get(t, "/healthz", "Host: evil.example").is(t, 200)
+}

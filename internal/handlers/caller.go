@@ -81,6 +81,9 @@ func (s *Server) identify(x *exchange) (err error) {
 		return err
 	}
 	x.gate = gate
+	if err := s.checkAnonymousHost(x); err != nil {
+		return err
+	}
 	if err := s.checkAmbient(x, ticket); err != nil {
 		return err
 	}
