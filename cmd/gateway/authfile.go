@@ -35,6 +35,8 @@ type authFile struct {
 	// loads counts the times at which a changed file was read, by result.
 	loads *prometheus.CounterVec
 
+	// isOpen reports whether other machines can reach the API.
+	isOpen bool
 	// files are those that were parsed last, in force or not. What they had is what was parsed.
 	files *auth.Files
 	// seen is what the same files had at the last look.
@@ -49,11 +51,11 @@ func (c *config) startAuth(
 	if c.AuthFile == "" {
 		return nil, nil
 	}
-	f := &authFile{name: c.AuthFile, log: log, loads: prometheus.NewCounterVec(
-		prometheus.CounterOpts{
-			Name: "kvgw_auth_file_loads_total",
-			Help: "Times at which the auth file was read after a change, by result.",
-		}, []string{"result"})}
+	f := &authFile{name: c.AuthFile, isOpen: !c.loopbackOnly(), log: log}
+	f.loads = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "kvgw_auth_file_loads_total",
+		Help: "Times at which the auth file was read after a change, by result.",
+	}, []string{"result"})
 	failures := prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "kvgw_auth_keys_failures_total",
 		Help: "Times at which the keys of an issuer of JWTs could not be fetched.",
@@ -68,6 +70,7 @@ func (c *config) startAuth(
 		log.Error().Err(err).Msg("the keys of an issuer of tokens could not be fetched")
 	}})
 	f.files, f.seen = files, files.Digest()
+	f.warn(policy)
 	f.loads.WithLabelValues("taken").Inc()
 	go f.watch(ctx)
 	return f.gate, nil
@@ -120,6 +123,15 @@ func (f *authFile) take(policy *auth.Policy, files *auth.Files, err error) {
 	f.gate.SetPolicy(policy)
 	f.loads.WithLabelValues("taken").Inc()
 	f.log.Info().Str("file", f.name).Msg("the auth file was read, and is in force")
+	f.warn(policy)
+}
+
+// warn logs what a policy leaves open.
+func (f *authFile) warn(policy *auth.Policy) {
+	if f.isOpen && policy.AllowsAnonymous() {
+		f.log.Warn().Str("file", f.name).Msg("anyone who can reach this address has the rights " +
+			"of anonymous callers in the auth file, without a credential")
+	}
 }
 
 // logMistakes logs a line for each mistake in a file.

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"kvgateway/internal/auth"
+	"kvgateway/internal/bound"
 )
 
 // tokenIn returns an auth file with a token.
@@ -108,5 +109,38 @@ func TestKeyFileThatChangesWhileItIsParsedIsTaken(t *testing.T) {
 	}
 	if now := f.files.Digest(); now != f.files.DigestNow() {
 		t.Error("the files that nobody changes differ from what was read")
+	}
+}
+
+// Whoever listens for other machines is told of what they may do without a credential, at the start
+// and when a change of the file brings it about.
+func TestAnonymousRolesOffLoopbackAreLogged(t *testing.T) {
+	t.Parallel()
+	closed := tokenIn(auth.NewToken())
+	open := closed + "anonymous: [r]\n"
+	for listen, warns := range map[string]bool{
+		"0.0.0.0:8080": true, ":8080": true, "kv:8080": true, "127.0.0.1:8080": false,
+		"unix:/run/kv": false,
+	} {
+		log := new(lockedBuffer)
+		told := func() int { return strings.Count(log.String(), "without a credential") }
+		c := config{AuthFile: newFile(t, open), Listen: listen}
+		_, err := c.startAuth(t.Context(), bound.NewSet(), prometheus.NewRegistry(),
+			zerolog.New(log))
+		if err != nil || (told() > 0) != warns {
+			t.Errorf("%s: %v, at the start the log has %s", listen, err, log)
+		}
+	}
+	f := watched(t, newFile(t, closed))
+	log := new(lockedBuffer)
+	f.isOpen, f.log = true, zerolog.New(log)
+	f.load()
+	if strings.Contains(log.String(), "without a credential") {
+		t.Errorf("without such roles the log has %s", log)
+	}
+	replace(t, f.name, open)
+	f.load()
+	if !strings.Contains(log.String(), "without a credential") {
+		t.Errorf("after the change the log has %s", log)
 	}
 }

@@ -35,6 +35,9 @@ type ownToken struct {
 	caller atomic.Pointer[Caller]
 }
 
+// AllowsAnonymous reports whether callers without a credential have any rights.
+func (p *Policy) AllowsAnonymous() bool { return p.anonymous != nil }
+
 // String says how much the policy has.
 func (p *Policy) String() string {
 	parts := []string{
