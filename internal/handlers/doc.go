@@ -14,7 +14,11 @@
 //	contract    api/openapi.yaml, and what it says about the query and the body of an operation
 //	exchange    a request and its answer, with what the request holds
 //	problem     a failure as clients see it: a code, and from that a status, a title and advice
-//	owner       who is charged for a request: the address of its client, or its IPv6 site
+//	client      who sent a request, as its connection and trusted proxies show it
+//	caller      who makes a request, as its credential shows it; package auth has its words
+//	store       the NATS identity and the feeds with which a request is answered
+//	owner       who is charged for a request: its client, by address or IPv6 site or Unix user; in
+//	            the bounds of callers, its caller, if it is not anonymous
 //	to hold     to have a part of a bound (internal/bound)
 //	to claim    to hold memory before it is used
 //	to evict    to end a request whose client has stalled, for one that waits for what it holds
@@ -24,11 +28,13 @@
 //	delivery    an answer on its way: what it holds, and how fast its client takes it
 //	long poll   a GET of a value that waits for the value to change
 //	stream      the answer to a watch, as Server-Sent Events or as lines
-//	follower    what turns the subscriptions of a stream into its frames
+//	follower    what turns the subscriptions of a stream into its frames; an auth.Follower is
+//	            another: it ties what is under way to its caller
 //	lines       NDJSON: the form of exports, imports, their reports, and of streams on request
 //	report      the answer to an import, which is sent while the import goes on
 //	cursor      the place in a listing at which the next page begins
 //	grant       a right that a request was found to have, and needs for as long as it lasts
+//	under way   said of what can last long, and ends with the rights of its caller
 //	to narrow   to leave of a request's filters what the caller may see
 //	to withhold to leave out of an answer what the caller may not see
 //
@@ -37,21 +43,25 @@
 // A resource has a file, and a test file of its name; the names of the other parts of a large one
 // begin with that name.
 //
-//	the surface     server, routes, cors, admit, exchange, contract, target
-//	who may what    caller, rights, withhold, buckets_rights, transactions_rights, access,
-//	                underway, watch_rights, body_rights (the end of it)
+//	the surface     server, routes, cors, admit, client, forwarded, exchange, contract
+//	                (contract_body, contract_reason), target, unrouted
+//	who calls       caller, challenge, tickets, access, rates
+//	who may what    rights, withhold, buckets_rights, transactions_rights; underway,
+//	                watch_rights, body_rights (the end of it)
 //	resources       buckets (buckets_document, buckets_list), keys (keys_delete), values,
 //	                writes, patch, entries, import (import_line, import_reader,
 //	                import_report), history, markers, transactions (transactions_body,
 //	                transactions_operation, transactions_limits, transactions_problems),
-//	                watch (watch_request, watch_taken), longpoll, service
-//	of a request    conditions, prefer, ranges, accept, idempotency, ttl, page, json,
+//	                watch (watch_request, watch_taken), longpoll, service, index
+//	of a request    conditions, prefer, ranges, accept, idempotency, ttl, durations, page, json,
 //	                body (body_hold, body_read)
-//	of an answer    answer, hold, delivery, list, problems, and package problem
+//	of an answer    answer, hold, delivery, list, suggest (suggest_path), problems, and package
+//	                problem
 //	bounds          owner, connection, http2, work, storage, stream_places, answer_limits,
 //	                body_bounds, transactions_limits
 //	reading         shared_reads
-//	observing       access_log, metrics, bound_metrics, feed_metrics, underway_metrics
+//	observing       access_log, logged_names, audited, metrics, bound_metrics, feed_metrics,
+//	                underway_metrics
 //	of tests        harness_test, harness_*_test, *_harness_test, export_test
 //
 // # The life of a request
@@ -64,12 +74,17 @@
 //	routing                   Server.routeByEscapedPath     404 not-found, 405
 //	place to be answered      Server.takeConnectionPlace    429, 503 connection-requests (HTTP/2)
 //	turn at work              Server.beginWork              429, 503 requests-at-work
-//	who calls                 Server.identify               401
-//	query                     contractChecks.query         400
+//	who calls                 Server.identify               401, 403 cross-site, 429 overloaded,
+//	                                                        503 issuer-unavailable
+//	rate of the caller        Server.countRequest           429 request-rate
+//	query                     contractChecks.query          400
 //	room in the store         Server.checkRoom              507 storage-exhausted (writes)
 //	the rights                the endpoint (rights.go)      403 forbidden
 //	the endpoint              see routes.go                 all others
+//	the rights, again         exchange.recheck              401, 403 (after a body or a wait)
+//	a line of the audit log   exchange.beginChange          429, 503 audit-lines (changes)
 //	failure                   exchange.fail                 the problem of the error
+//	the audit log             exchange.endAudit             (before the answer is sent)
 //	the end                   exchange.recovered, finish    500 after a panic
 //	a body that nobody read   drain                         (reads on for up to 200 ms)
 //
@@ -100,7 +115,7 @@
 //	audit-lines              changes                 NATS is asked   the line is written
 //	answer-bytes             answers above 4 KiB     they are read   the end, or eviction
 //	connection-answer-bytes  the same over HTTP/2    they are read   the end, or eviction
-//	streams                  streams, long polls     before a wait   they end
+//	streams, caller-streams  streams, long polls     before a wait   they end
 //	stream-memory            the same; see below     before a wait   they end
 //
 // A stream, and a long poll from when it may wait for a change, have the place of a stream. Over
@@ -120,7 +135,8 @@
 //	checkDestination       refuses a page that would run the value
 //	readEntryAndHold       the entry, and room for what the answer takes of it, by these steps:
 //	  preconditions          the headers If-Match and If-None-Match
-//	  parseWanted            target (the key is decoded once), readOptions (how fresh), revision
+//	  parseWanted            target (the key is decoded once, and the caller needs the right to
+//	                         get it), readOptions (how fresh), revision
 //	  readAndHold            calls fetchUnlessHad, again if there was no room for the result:
 //	    longPoll               if the client has an entry and wants to wait (see below); else
 //	    fetch                  sharedReads.fetch for a large value; else
