@@ -253,7 +253,7 @@ func TestNATSNeverGetsTokensOfTheGateway(t *testing.T) {
 	}
 	foreign := a256().sign(t, nil, claimsOf("https://callout.example.com", nil))
 	if caller, err := identify(t, gate, "Bearer "+foreign); err != nil ||
-		caller.NATS.Token != foreign {
+		caller.NATS.Token() != foreign {
 		t.Errorf("a JWT for NATS' auth callout: %v", err)
 	}
 }

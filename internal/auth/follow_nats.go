@@ -4,7 +4,7 @@ import "time"
 
 // RevokeNATS ends all that is under way for the callers with a credential that NATS does not accept
 // any more, however they presented it.
-func (g *Gate) RevokeNATS(credential *NATSCredential) {
+func (g *Gate) RevokeNATS(credential NATSID) {
 	for _, c := range g.followers.all() {
 		for _, u := range g.followers.revokedNATS(c, credential) {
 			u.End(RightsChanged, time.Time{})
@@ -14,10 +14,10 @@ func (g *Gate) RevokeNATS(credential *NATSCredential) {
 
 // revokedNATS removes all followers of a caller if it has that credential, and returns what must
 // end.
-func (r *followers) revokedNATS(c *followedCaller, credential *NATSCredential) (ended []Underway) {
+func (r *followers) revokedNATS(c *followedCaller, credential NATSID) (ended []Underway) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if c.caller.NATS == nil || *c.caller.NATS != *credential || r.callers[c.id] != c {
+	if c.caller.NATS == nil || c.caller.NATS.ID() != credential || r.callers[c.id] != c {
 		return nil
 	}
 	ended = r.takeLocked(c, func(Underway) bool { return true })

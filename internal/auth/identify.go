@@ -115,7 +115,7 @@ func (a *attempt) identifyBearer(ctx context.Context, token string) (*Caller, er
 	case isJWT(token):
 		return a.identifyJWT(ctx, token)
 	case a.policy.nats.Enabled:
-		return a.identifyNATS(&NATSCredential{Token: token})
+		return a.identifyNATS(NATSToken(token))
 	}
 	return nil, errUnknownToken
 }
@@ -191,5 +191,5 @@ func (a *attempt) identifyBasic(encoded string) (*Caller, error) {
 	if isNKey(user) || isNKey(password) {
 		return nil, invalid(notPassedThrough)
 	}
-	return a.identifyNATS(&NATSCredential{User: user, Password: password})
+	return a.identifyNATS(NATSUser(user, password))
 }

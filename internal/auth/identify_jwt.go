@@ -111,7 +111,7 @@ func (a *attempt) identifyForeignJWT(token string, u unverifiedJWT) (*Caller, er
 	case strings.HasPrefix(strings.ToLower(string(u.Algorithm)), "ed25519"):
 		return nil, invalid(notPassedThrough)
 	case a.policy.nats.Enabled:
-		return a.identifyNATS(&NATSCredential{Token: token})
+		return a.identifyNATS(NATSToken(token))
 	}
 	return nil, invalid("The token is of an issuer whose tokens are not accepted here.")
 }

@@ -23,11 +23,10 @@ func isNKey(text string) bool { return nkeyForm.MatchString(text) }
 // identifyNATS returns the caller of a credential that is passed through. Whether NATS knows it
 // turns out when it is used; see [Gate.NATSAccepted] and [Gate.NATSRefused].
 func (a *attempt) identifyNATS(credential *NATSCredential) (*Caller, error) {
-	if isNKey(credential.Token) {
+	if isNKey(credential.Token()) {
 		return nil, invalid(notPassedThrough)
 	}
 	id := credential.ID()
-	credential.id = &id
 	if caller := a.gate.natsCallers.get(tokenHash(id)); caller != nil {
 		if caller.policy != a.policy {
 			again := *caller

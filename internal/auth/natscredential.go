@@ -31,17 +31,41 @@ const (
 	maxNATSIdle     = 24 * time.Hour
 )
 
-// A NATSCredential is what a caller presented for NATS: a user and a password, or a token. It
-// cannot be formatted, so that it does not get into logs and errors by mistake.
+// A NATSCredential is what a caller presented for NATS: a user and a password, or a token. It is
+// made by [NATSUser] or [NATSToken], and does not change. It cannot be formatted, so that it does
+// not get into logs and errors by mistake, and it cannot be compared: each request makes one of its
+// own, and [NATSCredential.ID] says whether two are equal.
 type NATSCredential struct {
-	// User and Password are those of the scheme Basic; both "" if there is a token.
-	User, Password string
-	// Token is that of the scheme Bearer; "" if there is a user.
-	Token string
+	_ [0]func() // forbids ==, and maps by credentials
 
-	// id is the id, nil if it was not asked for yet.
-	id *NATSID
+	// user and password are those of the scheme Basic; both "" if there is a token.
+	user, password string
+	// token is that of the scheme Bearer; "" if there is a user.
+	token string
+	// id is what ID returns.
+	id NATSID
 }
+
+// NATSUser returns the credential of a user with a password.
+func NATSUser(user, password string) *NATSCredential {
+	return &NATSCredential{
+		user: user, password: password, id: natsID("user", user, password),
+	}
+}
+
+// NATSToken returns the credential that consists of a token.
+func NATSToken(token string) *NATSCredential {
+	return &NATSCredential{token: token, id: natsID("token", token)}
+}
+
+// User returns the user and the password; both are "" if there is a token.
+func (c *NATSCredential) User() (user, password string) { return c.user, c.password }
+
+// Token returns the token; "" if there is a user.
+func (c *NATSCredential) Token() string { return c.token }
+
+// ID returns the id of the credential.
+func (c *NATSCredential) ID() NATSID { return c.id }
 
 // A NATSID stands for a credential wherever callers are told apart: in pools, caches, cursors and
 // logs. Equal credentials have equal ids for as long as the process runs. Nobody can find out the
@@ -58,13 +82,10 @@ var natsIDKey = func() (key [32]byte) {
 	return key
 }()
 
-// ID returns the id of the credential.
-func (c *NATSCredential) ID() (id NATSID) {
-	if c.id != nil {
-		return *c.id
-	}
+// natsID returns the id of a credential that consists of these parts.
+func natsID(parts ...string) (id NATSID) {
 	mac := hmac.New(sha256.New, natsIDKey[:])
-	for _, part := range []string{c.User, c.Password, c.Token} {
+	for _, part := range parts {
 		writeSized(mac, part)
 	}
 	mac.Sum(id[:0])

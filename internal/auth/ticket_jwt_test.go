@@ -149,7 +149,7 @@ func TestTicketOfANATSCredentialIsGoodWhereItIsKnown(t *testing.T) {
 	refused(t, here, ticket, "NATS has not said that it knows the credential")
 	here.NATSAccepted(caller)
 	again, err := present(t, here, ticket)
-	if err != nil || again.NATS == nil || *again.NATS != *caller.NATS {
+	if err != nil || again.NATS == nil || again.NATS.ID() != caller.NATS.ID() {
 		t.Errorf("the caller is %+v: %v", again, err)
 	}
 	refused(t, there, ticket, "another gateway does not have the credential")

@@ -30,10 +30,14 @@ func (x *exchange) idempotency() (i kvclient.Idempotency, err error) {
 			`retries, such as "8e03978e-40d5-43dd".`)
 	}
 	i = kvclient.Idempotency{Key: key}
-	switch nats := x.caller.NATS; {
-	case nats != nil && nats.User != "":
+	user := ""
+	if x.caller.NATS != nil {
+		user, _ = x.caller.NATS.User()
+	}
+	switch {
+	case user != "":
 		// The user that NATS has accepted is the same at every gateway, unlike the name in logs.
-		i.Caller = "nats user " + nats.User
+		i.Caller = "nats user " + user
 	case x.caller.Kind != auth.Anonymous:
 		i.Caller = x.caller.Kind.String() + " " + x.caller.Name
 	}

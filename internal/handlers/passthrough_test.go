@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -222,6 +223,29 @@ func changeNATSPassword(t *testing.T, s *natstest.Server, name string, users ...
 		}
 	})
 	accountsHaveJetStream(t, s, users...)
+}
+
+// A page that begins with many requests at once has one connection, and none of them is refused.
+func TestPassedThroughFirstRequestsShareAConnection(t *testing.T) {
+	t.Parallel()
+	g, s := startPassing(t, tenants)
+	put(t, bucketAs(t, s, "ann", "shop"), "a", "v")
+	before, err := s.NATS().Varz(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	for range 40 {
+		wait.Go(func() { g.get(t, "/buckets/shop/keys/a", basicAs("ann")).is(t, 200) })
+	}
+	wait.Wait()
+	after, err := s.NATS().Varz(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dialled := after.TotalConnections - before.TotalConnections; dialled != 1 {
+		t.Errorf("NATS was dialled %d times", dialled)
+	}
 }
 
 // Floods of wrong credentials are refused before NATS hears of them, and who is right goes on.

@@ -8,8 +8,8 @@ import (
 // endLocked makes an identity serve nobody new. p.mu must be held.
 func (p *Pool) endLocked(i *Identity) {
 	i.ended = true
-	if p.identities[i.credential] == i {
-		delete(p.identities, i.credential)
+	if id := i.credential.ID(); p.identities[id] == i {
+		delete(p.identities, id)
 	}
 }
 
@@ -36,7 +36,7 @@ func (p *Pool) revoked(i *Identity) {
 	}
 	p.mu.Unlock()
 	if p.options.Revoked != nil {
-		p.options.Revoked(&i.credential)
+		p.options.Revoked(i.credential.ID())
 	}
 }
 

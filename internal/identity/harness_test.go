@@ -106,7 +106,7 @@ func newPool(t testing.TB, url string, configure ...func(*identity.Options)) (
 
 // credentialOf is the credential of the user of that name.
 func credentialOf(name string) *auth.NATSCredential {
-	return &auth.NATSCredential{User: name, Password: name}
+	return auth.NATSUser(name, name)
 }
 
 // acquire returns the identity of a user, which is released at the end of the test.

@@ -18,7 +18,7 @@ type Identity struct {
 	// pool has the identity among its own, unless it has ended.
 	pool *Pool
 	// credential is what NATS is shown.
-	credential auth.NATSCredential
+	credential *auth.NATSCredential
 	// owner is the address whose share the place is of.
 	owner string
 	// opened is closed when the fields of the next group are set.
@@ -68,10 +68,11 @@ func (i *Identity) Name() string { return i.name }
 
 // nameCaller returns what Name does.
 func (i *Identity) nameCaller() string {
-	if i.credential.User == "" {
+	user, _ := i.credential.User()
+	if user == "" {
 		return "token#" + i.credential.ID().String()
 	}
-	return cleaned(i.credential.User) + "#" + i.credential.ID().String()
+	return cleaned(user) + "#" + i.credential.ID().String()
 }
 
 // maxName is how many bytes of a user's name are told.
@@ -118,9 +119,8 @@ func (i *Identity) open() {
 	p := i.pool
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
-	user := kvclient.User{
-		Name: i.credential.User, Password: i.credential.Password, Token: i.credential.Token,
-	}
+	user := kvclient.User{Token: i.credential.Token()}
+	user.Name, user.Password = i.credential.User()
 	i.client, i.err = p.options.Client.As(ctx, user, p.others, func(error) { p.revoked(i) })
 	if i.err == nil && !i.client.AsksForCredentials() {
 		if i.err = p.checks.check(ctx, p.options.Client, p.others); i.err != nil {

@@ -28,7 +28,7 @@ type Options struct {
 	Idle time.Duration
 	// Revoked is called when NATS does not accept a credential any more that was open, so that what
 	// is under way for it ends. It must not block.
-	Revoked func(*auth.NATSCredential)
+	Revoked func(auth.NATSID)
 	// Bounds is where the bounds of the pool are listed; nil for a set of its own.
 	Bounds *bound.Set
 	// Logger takes what the pool logs.
@@ -55,7 +55,7 @@ type Pool struct {
 	// mu guards the fields below, and some of each identity.
 	mu sync.Mutex
 	// identities are those that are opening or open.
-	identities map[auth.NATSCredential]*Identity
+	identities map[auth.NATSID]*Identity
 	// sweep closes idle identities; nil while there are no identities.
 	sweep *time.Timer
 	// closed says that Close was called.
@@ -107,7 +107,7 @@ func NewPool(options Options) (*Pool, error) {
 				"before NATS is asked",
 		}),
 		accounts:   newAccounts(options.Client),
-		identities: make(map[auth.NATSCredential]*Identity),
+		identities: make(map[auth.NATSID]*Identity),
 	}, nil
 }
 
@@ -145,7 +145,7 @@ func (p *Pool) Acquire(ctx context.Context, credential *auth.NATSCredential) (*I
 func (p *Pool) find(ctx context.Context, credential *auth.NATSCredential) (*Identity, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if i := p.identities[*credential]; i != nil {
+	if i := p.identities[credential.ID()]; i != nil {
 		i.users++
 		return i, nil
 	}
@@ -158,13 +158,13 @@ func (p *Pool) find(ctx context.Context, credential *auth.NATSCredential) (*Iden
 		return nil, err
 	}
 	i := &Identity{
-		pool: p, credential: *credential, owner: owner, users: 1, opened: make(chan struct{}),
+		pool: p, credential: credential, owner: owner, users: 1, opened: make(chan struct{}),
 	}
 	if err := p.takePlaceLocked(ctx, i); err != nil {
 		login.Release()
 		return nil, err
 	}
-	p.identities[*credential] = i
+	p.identities[credential.ID()] = i
 	p.work.Go(func() {
 		defer close(i.opened)
 		i.open()

@@ -86,7 +86,9 @@ func TestPoolRefusesServersThatCheckNothing(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
 	pool, _ := newPool(t, s.URL())
-	for _, credential := range []*auth.NATSCredential{credentialOf("ann"), {Token: "t"}} {
+	for _, credential := range []*auth.NATSCredential{
+		credentialOf("ann"), auth.NATSToken("t"),
+	} {
 		_, err := pool.Acquire(t.Context(), credential)
 		wantRefused(t, err)
 	}
@@ -228,17 +230,17 @@ func TestPoolRevokesWhatNATSDoesNotAcceptAnyMore(t *testing.T) {
 	t.Parallel()
 	users := []user{{name: "ann", account: "A"}, {name: "bob", account: "A"}}
 	s := startServer(t, users...)
-	var revoked atomic.Pointer[auth.NATSCredential]
+	var revoked atomic.Pointer[auth.NATSID]
 	pool, _ := newPool(t, s.URL(), func(o *identity.Options) {
-		o.Revoked = func(c *auth.NATSCredential) { revoked.Store(c) }
+		o.Revoked = func(id auth.NATSID) { revoked.Store(&id) }
 	})
 	acquire(t, pool, "ann")
 	bob := acquire(t, pool, "bob")
 	began := time.Now()
 	changePassword(t, s, "ann", users...)
 	natstest.Eventually(t, patience, "ann is revoked", func() bool {
-		c := revoked.Load()
-		return c != nil && c.User == "ann"
+		id := revoked.Load()
+		return id != nil && *id == credentialOf("ann").ID()
 	})
 	if took := time.Since(began); took > time.Second {
 		t.Errorf("it took %v", took)
