@@ -97,8 +97,11 @@ type requestBody struct {
 	rightsEnded bool
 	// cancel ends context; it is nil before the first claim.
 	cancel func()
-	// onEvict is called by evict; nil for nothing.
+	// onEvict is called by evict; nil for nothing. It may be called, and may be under way, when the
+	// request is over.
 	onEvict func()
+	// cutTimer calls onEvict once more some time after the rights have ended; nil before that.
+	cutTimer *time.Timer
 
 	// ofCaller ends the body with the rights of its caller, of whom gate knows; gate is nil if
 	// callers are not asked. still reports whether the body may go on with other rights.
@@ -299,8 +302,8 @@ func (b *requestBody) take(of *bound.Bound, hold *bodyHold, size int64) error {
 // for more.
 var errBodyEvicted = problem.OfBound("body-memory")
 
-// whenEvicted sets what evict does beside ending the body. It is called with b.mu held and must not
-// block.
+// whenEvicted sets what evict does beside ending the body. It is mostly called with b.mu held, and
+// must not block.
 func (b *requestBody) whenEvicted(do func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

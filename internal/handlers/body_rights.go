@@ -23,6 +23,17 @@ func (b *requestBody) unfollow() {
 	}
 }
 
+// close gives back all that the body holds when its request is over. A call of onEvict by the timer
+// may be under way then.
+func (b *requestBody) close() {
+	b.release()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cutTimer != nil {
+		b.cutTimer.Stop()
+	}
+}
+
 // StillAllowed reports whether the body may go on. What is in it is checked when it has come.
 func (b *requestBody) StillAllowed(rights *auth.Rights) bool { return b.still(rights) }
 
@@ -45,7 +56,7 @@ func (b *requestBody) End(reason auth.End, _ time.Time) {
 	_ = b.controller.SetReadDeadline(time.Now())
 	if b.onEvict != nil {
 		b.onEvict()
-		time.AfterFunc(endGrace, b.onEvict)
+		b.cutTimer = time.AfterFunc(endGrace, b.onEvict)
 	}
 }
 

@@ -195,7 +195,9 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request) *exchange {
 // finish gives back what the request held, logs and counts it, and returns the exchange to the
 // pool. The answer of a connection that was taken over is logged when its stream ends.
 func (s *Server) finish(x *exchange) {
-	x.releaseBody()
+	if x.body != nil {
+		x.body.close()
+	}
 	x.underway.close()
 	if x.status == 0 {
 		x.status = http.StatusOK

@@ -24,12 +24,18 @@ const reportBytes = 256 << 10
 //	no room          waits for room  is remembered  evicts the answer
 //	closed, sending  (not called)    (not called)   ends the write that is under way
 //	nobody takes it  errClientGone   errClientGone  does nothing
+//	over             (not called)    (not called)   does nothing
+//
+// cut may be called, and may be under way, when the request is over and its exchange serves another
+// one, so it does not touch the exchange.
 //
 // Its methods may be called by several goroutines; mu guards what they share.
 type report struct {
 	// x is the exchange of the request. While the report is open, only its goroutine writes to
 	// it.
 	x *exchange
+	// sending is the answer, which no other request gets.
+	sending *delivery
 	// controller flushes the answer and sets deadlines.
 	controller *http.ResponseController
 
@@ -47,6 +53,8 @@ type report struct {
 	waiting bool
 	// evicted reports whether the import must not wait for its client any more.
 	evicted bool
+	// over reports whether everything is sent that can be.
+	over bool
 	// err is errClientGone once nobody takes the answer.
 	err error
 
@@ -62,6 +70,7 @@ func holdReport(x *exchange) error { return x.delivery().hold(2 * reportBytes) }
 func startReport(x *exchange) *report {
 	p := &report{
 		x:          x,
+		sending:    x.delivery(),
 		controller: http.NewResponseController(x.ResponseWriter),
 		done:       make(chan struct{}),
 	}
@@ -85,7 +94,7 @@ func (p *report) line(appendTo func([]byte) []byte) error {
 			defer p.x.body.goOn()
 		}
 		if p.evicted {
-			p.x.sending.evict()
+			p.sending.evict()
 		}
 		p.changed.Wait()
 	}
@@ -113,19 +122,15 @@ func (p *report) progressed(line int) error {
 // client to read. If the import waits for something else, the report goes on, so that it can say
 // how the import ended.
 func (p *report) cut() {
-	select {
-	case <-p.done:
-		return
-	default:
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.evicted = true
 	switch {
+	case p.over:
 	case p.waiting:
-		p.x.sending.evict()
+		p.sending.evict()
 	case p.closed:
-		p.x.sending.writes.Hurry()
+		p.sending.writes.Hurry()
 	}
 }
 
@@ -158,7 +163,7 @@ func (p *report) close() {
 
 // run sends what comes until the report is closed, or nobody takes it.
 func (p *report) run() {
-	defer close(p.done)
+	defer p.end()
 	var sending []byte
 	for {
 		var more bool
@@ -175,6 +180,14 @@ func (p *report) run() {
 			return
 		}
 	}
+}
+
+// end notes that everything is sent that can be.
+func (p *report) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
+	close(p.done)
 }
 
 // take waits for something to send, and exchanges the buffers. It returns false when the report is
@@ -202,12 +215,12 @@ func (p *report) isStuck() bool {
 // over HTTP/2 a deadline that passes ends the stream, whether or not anything is written.
 func (p *report) send(lines []byte) error {
 	if p.isStuck() {
-		p.x.sending.evict()
+		p.sending.evict()
 	}
-	if err := p.x.sending.write(lines); err != nil {
+	if err := p.sending.write(lines); err != nil {
 		return err
 	}
-	p.x.sending.flush() // It can be evicted. If it fails, so does the next write.
+	p.sending.flush() // It can be evicted. If it fails, so does the next write.
 	_ = p.controller.SetWriteDeadline(time.Time{})
 	return nil
 }
