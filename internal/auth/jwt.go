@@ -76,6 +76,10 @@ type unverifiedJWT struct {
 	claims claims
 }
 
+// errCostlyToken refuses tokens that would be costly to read.
+var errCostlyToken = invalid("The token has too much in it: its JSON may be nested 16 deep, and " +
+	"have 256 members, or 512 members and items of lists.")
+
 // readJWT takes a JWT apart and checks nothing of what it says. Members that are there twice, and
 // those whose names differ in their case, are not what another program would read, so the first are
 // an error and the latter are other members. Nothing else of the header is looked at: an address or
@@ -89,6 +93,9 @@ func readJWT(token string) (u unverifiedJWT, err error) {
 	encoding := base64.RawURLEncoding.Strict()
 	for i, into := range []any{&u, &u.claims} {
 		text, err := encoding.DecodeString(parts[i])
+		if err == nil && !isCheapJSON(text) {
+			return u, errCostlyToken
+		}
 		if err != nil || josejson.Unmarshal(text, into) != nil {
 			return u, invalid("The token is no signed JWT, whose first two parts are JSON " +
 				"objects in base64url.")
