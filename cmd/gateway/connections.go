@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -123,6 +124,8 @@ type connection struct {
 	handshake *bound.Hold
 	// written counts the bytes of TLS that were written since the last step.
 	written atomic.Int64
+	// isTorn says that a write of TLS has failed, after which nothing more can be sent.
+	isTorn atomic.Bool
 	// flooded says that nothing more is read from it, see Flooded.
 	flooded atomic.Bool
 	// ended is closed with the connection.
@@ -281,9 +284,19 @@ func (c *connection) endFlood() error {
 // an answer. With larger steps a client of 100 KB/s would look stalled.
 const writeStep = 64 << 10
 
+// errTorn is the error of a write after one that has failed.
+var errTorn = errors.New("an earlier write over TLS has failed")
+
 // Write writes to the connection, and calls the function of OnStep after each step. See
 // [handlers.ConnContext].
+//
+// Once a write of TLS has failed, the client cannot read what follows. The alert that tls.Conn.Close
+// sends fails then at once, and not after its 5 s: for so long a stream that was cut because its
+// client takes nothing kept its places and its subscriptions.
 func (c *connection) Write(p []byte) (n int, err error) {
+	if c.isTorn.Load() {
+		return 0, errTorn
+	}
 	for {
 		m, err := c.socket.Write(p[n:min(len(p), n+writeStep)])
 		n += m
@@ -295,8 +308,12 @@ func (c *connection) Write(p []byte) (n int, err error) {
 			c.written.Store(0)
 			(*step)()
 		}
-		if err != nil || n == len(p) {
+		if err != nil {
+			c.isTorn.Store(c.speaksTLS)
 			return n, err
+		}
+		if n == len(p) {
+			return n, nil
 		}
 	}
 }
