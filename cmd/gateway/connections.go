@@ -290,9 +290,9 @@ var errTorn = errors.New("an earlier write over TLS has failed")
 // Write writes to the connection, and calls the function of OnStep after each step. See
 // [handlers.ConnContext].
 //
-// Once a write of TLS has failed, the client cannot read what follows. The alert that tls.Conn.Close
-// sends fails then at once, and not after its 5 s: for so long a stream that was cut because its
-// client takes nothing kept its places and its subscriptions.
+// Once a write of TLS has failed, the client cannot read what follows. The alert that
+// tls.Conn.Close sends fails then at once, and not after its 5 s: for so long a stream that was cut
+// because its client takes nothing kept its places and its subscriptions.
 func (c *connection) Write(p []byte) (n int, err error) {
 	if c.isTorn.Load() {
 		return 0, errTorn

@@ -52,8 +52,20 @@ func needsCaller(path string) bool {
 // bring a ticket.
 func isStream(path string) bool { return strings.HasSuffix(path, "/watch") }
 
-// identify finds out who makes the request, and with which store it is answered.
-func (s *Server) identify(x *exchange) (err error) {
+// identify finds out who makes the request, and with which store it is answered. If that fails, the
+// request has no caller: what the client says of itself counts for nothing until it is confirmed,
+// and the bounds of callers are those of its address.
+func (s *Server) identify(x *exchange) error {
+	err := s.decideCaller(x)
+	if err != nil {
+		x.caller, x.gate = nil, nil
+	}
+	return err
+}
+
+// decideCaller is identify for a request that is answered. Otherwise the caller that it leaves
+// behind does not count.
+func (s *Server) decideCaller(x *exchange) (err error) {
 	x.store = store{client: s.client, feeds: s.feeds}
 	r, ticket := x.request, ""
 	if isStream(x.route.pattern) {

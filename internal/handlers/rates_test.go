@@ -117,3 +117,31 @@ func TestStreamsAreOfTheCaller(t *testing.T) {
 		}
 	}
 }
+
+// Nobody gets around the rate of an address by naming NATS users that do not exist: a credential
+// counts as a caller once NATS has accepted it.
+func TestRateOfUnknownNATSUsersIsOfTheAddress(t *testing.T) {
+	t.Parallel()
+	const rate = 2
+	users := []natsUser{{name: "ann", account: "team"}}
+	g, s := startPassing(t, users, func(s *setup) { s.handlers.Rate = rate })
+	put(t, bucketAs(t, s, "ann", "shop"), "a", "v")
+	g.get(t, "/buckets/shop/keys/a", basicAs("ann")).is(t, 200)
+	session := g.session(t)
+	ofRate := 0
+	const times = 30 // as many as an address may fail at once
+	for i := range times {
+		user := basicAs(fmt.Sprint("user-", i))
+		a := session.do(t, "GET", "/buckets/shop/keys/a", nil, user)
+		if a.status != 401 && a.status != 429 {
+			t.Fatalf("user %d: status %d: %s", i, a.status, a.body)
+		}
+		if strings.Contains(string(a.body), "request-rate") {
+			ofRate++
+		}
+	}
+	if ofRate < times/3 {
+		t.Errorf("the rate has refused %d requests of %d", ofRate, times)
+	}
+	g.get(t, "/buckets/shop/keys/a", basicAs("ann")).is(t, 200)
+}
