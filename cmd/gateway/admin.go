@@ -41,3 +41,19 @@ func adminOnly(gate *auth.Gate, next http.Handler) http.Handler {
 		}
 	})
 }
+
+// notCrossSite refuses requests that a page of another origin made a browser send, by what the
+// browser itself says (Fetch Metadata). Such a page could not read the answer, but start profiles,
+// which cost time and of which one at a time can run, with the client certificate of its visitor or
+// on the visitor's own machine. [http.CrossOriginProtection] lets each GET through.
+func notCrossSite(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Header.Get("Sec-Fetch-Site") {
+		case "", "none", "same-origin":
+			next.ServeHTTP(w, r)
+		default:
+			http.Error(w, "A page of another origin may not ask for this. Type the address, or "+
+				"use a program that is no browser.", http.StatusForbidden)
+		}
+	})
+}

@@ -170,12 +170,14 @@ func newRegistry() *prometheus.Registry {
 // adminHandler returns the handler of metrics, profiles and the bounds in force. It leaves out
 // pprof's page of the command line, which would show passwords that were given as flags. If its
 // address is on loopback, the Host header must be a loopback name too; otherwise a page of any site
-// could read all this through a host name of its own that leads to loopback. If other machines can
-// reach it and there is a gate, see [adminOnly].
+// could read all this through a host name of its own that leads to loopback. No page of another
+// origin gets an answer: see [notCrossSite]. If other machines can reach it and there is a gate, see
+// [adminOnly].
 func adminHandler(
 	registry *prometheus.Registry, bounds *bound.Set, gate *auth.Gate, address string,
 ) http.Handler {
 	mux := http.NewServeMux()
+	handler := notCrossSite(mux)
 	mux.HandleFunc("GET /bounds", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/markdown; charset=utf-8")
 		_, _ = io.WriteString(w, bound.Table(bounds.Read()))
@@ -190,16 +192,16 @@ func adminHandler(
 	_, isUnix := socketPath(address) // whose mode says who may connect
 	switch {
 	case isUnix, isOpen(address) && gate == nil:
-		return mux
+		return handler
 	case isOpen(address):
-		return adminOnly(gate, mux)
+		return adminOnly(gate, handler)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if host := hostOnly(r.Host); !isLoopback(host) {
 			http.Error(w, "unknown host: use localhost", http.StatusMisdirectedRequest)
 			return
 		}
-		mux.ServeHTTP(w, r)
+		handler.ServeHTTP(w, r)
 	})
 }
 
