@@ -83,8 +83,11 @@ func (n *need) explain(b *strings.Builder, rights *auth.Rights) bool {
 	if n.extent == shownKeys {
 		fmt.Fprintf(b, "The answer has the keys that these filters select: %s\n", patterns(shown))
 	}
-	if n.extent == bodyKeys {
+	if n.extent == bodyKeys || n.extent == bodySteps {
 		b.WriteString("Each key in the body is checked: it must be one of these rules.\n")
+	}
+	if n.note != "" {
+		b.WriteString(n.note + "\n")
 	}
 	n.writeRules(b, rights, "by these rules:")
 	if n.actions&(auth.Write|auth.Configure) != 0 {
@@ -103,6 +106,10 @@ func (n *need) allowed(rights *auth.Rights) (shown kv.Filters, allowed bool, err
 		return rights.Narrow(n.actions, n.bucket, n.filters)
 	case bodyKeys:
 		return nil, rights.MaySome(n.actions, n.bucket), nil
+	case bodySteps:
+		return nil, rights.MaySome(auth.Put, n.bucket) || rights.MaySome(auth.Delete, n.bucket), nil
+	case anyCaller:
+		return nil, true, nil
 	case theBucket:
 		return nil, rights.Administer(n.bucket), nil
 	}
@@ -116,6 +123,8 @@ func (n *need) allowed(rights *auth.Rights) (shown kv.Filters, allowed bool, err
 func (n *need) String() string {
 	where := "in the bucket " + n.bucket.String()
 	switch {
+	case n.extent == anyCaller:
+		return "ask for it with any credential that is known"
 	case n.bucket == (kv.BucketName{}):
 		return "see a bucket"
 	case n.extent == anyRight:
@@ -124,6 +133,8 @@ func (n *need) String() string {
 		return "admin the bucket " + n.bucket.String()
 	case n.extent == bodyKeys:
 		return n.actions.String() + " " + where
+	case n.extent == bodySteps:
+		return "put or delete " + where
 	}
 	return n.actions.String() + " " + patterns(n.filters) + " " + where
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"kvgateway/internal/auth"
@@ -20,6 +21,8 @@ type need struct {
 	filters kv.Filters
 	// extent says with which of the keys the actions must be allowed.
 	extent extent
+	// note says more about it, where it is allowed; "" if there is nothing to say.
+	note string
 }
 
 // An extent says with how much of what a request is about its actions must be allowed.
@@ -33,10 +36,14 @@ const (
 	shownKeys
 	// bodyKeys: with each key in the body, which is not known here.
 	bodyKeys
+	// bodySteps: one of them, with each key in the body: what it is for a key stands there.
+	bodySteps
 	// theBucket: with the bucket itself.
 	theBucket
 	// anyRight: any right in the bucket will do, or in any bucket if there is none.
 	anyRight
+	// anyCaller: no right is needed, but a caller who is known.
+	anyCaller
 	// nothing: everybody may do it.
 	nothing
 )
@@ -60,12 +67,27 @@ var bucketNeeds = map[string]need{
 	"GET entries":       {actions: auth.Get | auth.List, extent: shownKeys},
 	"POST entries":      {actions: auth.Put, extent: bodyKeys},
 	"GET watch":         {actions: auth.Watch, extent: shownKeys},
-	"POST transactions": {actions: auth.Put, extent: bodyKeys},
+	"POST transactions": {actions: auth.Put | auth.Delete, extent: bodySteps},
 	"GET markers":       {actions: auth.Configure, extent: shownKeys},
 	"DELETE markers":    {actions: auth.Configure, extent: everyKey},
 }
 
-// whatIsAsked returns what a request needs.
+// openPaths are the paths that everybody may ask for, without a slash in front. One that ends in a
+// slash stands for all that begin with it.
+var openPaths = []string{
+	"", "livez", "healthz", "readyz", "version", "openapi.yaml", "openapi.json", "problems/",
+	".well-known/oauth-protected-resource",
+}
+
+// isOpenPath reports whether everybody may ask for a path, given without a slash in front.
+func isOpenPath(path string) bool {
+	return slices.ContainsFunc(openPaths, func(open string) bool {
+		return path == open || strings.HasSuffix(open, "/") && strings.HasPrefix(path, open)
+	})
+}
+
+// whatIsAsked returns what a request needs. What the gateway does not serve is an error: it must not
+// be taken for something that is open.
 func whatIsAsked(method, target string) ([]need, error) {
 	u, err := url.ParseRequestURI(target)
 	if err != nil || u.Host != "" {
@@ -78,22 +100,28 @@ func whatIsAsked(method, target string) ([]need, error) {
 	case path == "buckets" && method == "GET":
 		return []need{{extent: anyRight}}, nil
 	case strings.HasPrefix(path, "buckets/"):
-		asked, err := askedOfBucket(method, strings.TrimPrefix(path, "buckets/"), u.Query())
-		return []need{asked}, err
+		return askedOfBucket(method, strings.TrimPrefix(path, "buckets/"), u.Query())
+	case path == "access" && method == "GET":
+		return []need{{extent: anyCaller}}, nil
 	case path == "tickets" && method == "POST":
 		return nil, errors.New("a ticket needs what its stream needs: ask for GET /watch")
-	case path == "buckets" || path == "watch":
-		return nil, fmt.Errorf("there is no %s %s", method, u.Path)
+	case isOpenPath(path) && (method == "GET" || method == "HEAD"):
+		return []need{{extent: nothing}}, nil
 	}
-	return []need{{extent: nothing}}, nil
+	return nil, fmt.Errorf("the gateway has no %s %s: give the path as the contract has it, "+
+		"without a --base-path", method, u.Path)
 }
 
 // askedOfBucket returns what a request needs whose path begins with a bucket.
-func askedOfBucket(method, path string, query url.Values) (need, error) {
-	name, rest, _ := strings.Cut(path, "/")
+func askedOfBucket(method, path string, query url.Values) ([]need, error) {
+	escaped, rest, hasRoom := strings.Cut(path, "/")
+	name, err := url.PathUnescape(escaped)
+	if err != nil {
+		return nil, err
+	}
 	bucket, err := kv.ParseBucketName(name)
 	if err != nil {
-		return need{}, err
+		return nil, err
 	}
 	room, key, hasKey := strings.Cut(rest, "/")
 	operation := strings.TrimSpace(method + " " + room)
@@ -101,39 +129,73 @@ func askedOfBucket(method, path string, query url.Values) (need, error) {
 		return askedOfKey(operation, bucket, key, query)
 	}
 	asked, known := bucketNeeds[operation]
-	if !known {
-		return need{}, fmt.Errorf("there is no %s /buckets/%s", method, path)
+	if !known || hasRoom && room == "" {
+		return nil, fmt.Errorf("there is no %s /buckets/%s", method, path)
+	}
+	if operation == "GET entries" && len(query["key"]) > 0 {
+		return askedOfEntries(bucket, query)
 	}
 	asked.bucket = bucket
 	asked.filters, err = filtersOf(query)
+	return []need{asked}, err
+}
+
+// askedOfEntries returns what a request for the entries of some keys needs, which may have filters
+// for others as well.
+func askedOfEntries(bucket kv.BucketName, query url.Values) (asked []need, err error) {
+	for _, name := range query["key"] {
+		key, err := kv.ParseKey(name)
+		if err != nil {
+			return nil, err
+		}
+		asked = append(asked, needOfKey(auth.Get, bucket, key))
+	}
+	filters, err := kv.ParseFilters(query["filter"])
+	if err == nil && len(filters) > 0 {
+		listed := bucketNeeds["GET entries"]
+		listed.bucket, listed.filters = bucket, filters
+		asked = append(asked, listed)
+	}
 	return asked, err
 }
 
-// askedOfKey returns what an operation on one key needs.
+// needOfKey returns the need of actions with one key.
+func needOfKey(actions auth.Actions, bucket kv.BucketName, key kv.Key) need {
+	return need{actions: actions, bucket: bucket, filters: kv.Filters{kv.FilterOf(key)}}
+}
+
+// askedOfKey returns what an operation on one key needs. A PATCH of the time to live is taken to
+// have no body.
 func askedOfKey(
 	operation string, bucket kv.BucketName, escaped string, query url.Values,
-) (need, error) {
+) ([]need, error) {
 	actions, known := keyNeeds[operation]
 	if !known {
-		return need{}, fmt.Errorf("there is no %s/… with a key", operation)
+		return nil, fmt.Errorf("there is no %s/… with a key", operation)
+	}
+	note := ""
+	if operation == "PATCH keys" && query.Has("ttl") {
+		actions, note = auth.Put, "A patch in the body needs get as well."
 	}
 	text, err := url.PathUnescape(escaped)
 	if err != nil {
-		return need{}, err
+		return nil, err
 	}
 	if text == "~" {
 		text = query.Get("key")
 	}
 	key, err := kv.ParseKey(text)
 	if err != nil {
-		return need{}, err
+		return nil, err
 	}
-	return need{actions: actions, bucket: bucket, filters: kv.Filters{kv.FilterOf(key)}}, nil
+	n := needOfKey(actions, bucket, key)
+	n.note = note
+	return []need{n}, nil
 }
 
 // filtersOf returns the filters of a query.
 func filtersOf(query url.Values) (kv.Filters, error) {
-	patterns := append(query["filter"], query["key"]...)
+	patterns := query["filter"]
 	if prefix := query.Get("prefix"); prefix != "" && len(patterns) == 0 {
 		if filter, ok := kv.PrefixFilter(prefix); ok {
 			return kv.Filters{filter}, nil
