@@ -168,7 +168,7 @@ func (n *need) writeRules(b *strings.Builder, rights *auth.Rights, title string)
 // concerns reports whether a rule allows a part of what is needed.
 func (n *need) concerns(r auth.Rule) bool {
 	if n.bucket == (kv.BucketName{}) {
-		return true
+		return n.extent != anyCaller
 	}
 	if !r.Bucket.Matches(n.bucket) || n.actions != 0 && r.Can&n.actions == 0 {
 		return false

@@ -86,8 +86,8 @@ func isOpenPath(path string) bool {
 	})
 }
 
-// whatIsAsked returns what a request needs. What the gateway does not serve is an error: it must not
-// be taken for something that is open.
+// whatIsAsked returns what a request needs. What the gateway does not serve is an error: it must
+// not be taken for something that is open.
 func whatIsAsked(method, target string) ([]need, error) {
 	u, err := url.ParseRequestURI(target)
 	if err != nil || u.Host != "" {

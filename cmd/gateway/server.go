@@ -171,8 +171,8 @@ func newRegistry() *prometheus.Registry {
 // pprof's page of the command line, which would show passwords that were given as flags. If its
 // address is on loopback, the Host header must be a loopback name too; otherwise a page of any site
 // could read all this through a host name of its own that leads to loopback. No page of another
-// origin gets an answer: see [notCrossSite]. If other machines can reach it and there is a gate, see
-// [adminOnly].
+// origin gets an answer: see [notCrossSite]. If other machines can reach it and there is a gate,
+// see [adminOnly].
 func adminHandler(
 	registry *prometheus.Registry, bounds *bound.Set, gate *auth.Gate, address string,
 ) http.Handler {
