@@ -76,8 +76,12 @@ var errNATSRefused = invalid("NATS does not know this user and password, or this
 
 // NATSAccepted notes that NATS knows the credential of a caller. It is valid then, and passes
 // whatever failures its address has, until [Gate.NATSRefused]. The caller may be a copy with the
-// name that NATS has given it, and it is this copy that Identify returns from now on.
+// name that NATS has given it, and it is this copy that Identify returns from now on. A caller with
+// a ticket changes nothing: its end, and what it is good for, are those of the ticket.
 func (g *Gate) NATSAccepted(caller *Caller) {
+	if caller.ticket != nil {
+		return
+	}
 	id := tokenHash(caller.NATS.ID())
 	g.refusedNATS.remove(id)
 	g.natsCallers.set(id, caller, caller.sizeInCache())

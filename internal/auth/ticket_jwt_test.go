@@ -152,6 +152,10 @@ func TestTicketOfANATSCredentialIsGoodWhereItIsKnown(t *testing.T) {
 	if err != nil || again.NATS == nil || again.NATS.ID() != caller.NATS.ID() {
 		t.Errorf("the caller is %+v: %v", again, err)
 	}
+	here.NATSAccepted(again)
+	if direct, err := identify(t, here, basic("ann", "secret")); err != nil || direct.HasTicket() {
+		t.Errorf("who presents the credential itself is %+v: %v", direct, err)
+	}
 	refused(t, there, ticket, "another gateway does not have the credential")
 	here.NATSRefused(caller, "192.0.2.1")
 	refused(t, here, ticket, "NATS does not know the credential any more")
