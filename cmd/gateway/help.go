@@ -35,7 +35,8 @@ var helpTexts = map[string]string{
 		"--auth-file. Beside one, this is about --embedded-listen and --embedded-ws-listen only.",
 	"allowed-host": "Answer requests for this host name too, given without a port. Can be given " +
 		"several times. If the gateway listens on loopback, or if a name is given, requests for " +
-		"host names other than these and localhost are refused.",
+		"host names other than these and localhost are refused. Those without a credential " +
+		"always are, with an --auth-file.",
 	"allow-origin": "Let web pages of this origin, such as https://app.example.com, use the API " +
 		"and --embedded-ws-listen. Can be given several times.",
 	"base-path":             "Serve everything below this path.",
