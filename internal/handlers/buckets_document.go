@@ -17,20 +17,25 @@ type bucketDocument struct {
 
 // statusDocument is the part of a bucket's document that clients cannot set.
 type statusDocument struct {
-	Epoch         kv.Epoch          `json:"epoch"`
-	Created       time.Time         `json:"created"`
-	Values        uint64            `json:"values"`
-	Subjects      uint64            `json:"subjects"`
-	Hidden        *int              `json:"hidden,omitempty"`
-	Bytes         uint64            `json:"bytes"`
-	FirstRevision kv.Revision       `json:"first_revision"`
-	LastRevision  kv.Revision       `json:"last_revision"`
+	Epoch   kv.Epoch  `json:"epoch"`
+	Created time.Time `json:"created"`
+	countsDocument
 	BackingStore  string            `json:"backing_store"`
 	Compressed    bool              `json:"compressed"`
 	Replicas      *replicasDocument `json:"replicas,omitempty"`
 	MaxValueBytes int               `json:"max_value_bytes"`
 	ExpiryEvents  bool              `json:"expiry_events"`
 	Hints         []string          `json:"hints"`
+}
+
+// countsDocument says how much is in a bucket.
+type countsDocument struct {
+	Values        uint64      `json:"values"`
+	Subjects      uint64      `json:"subjects"`
+	Hidden        *int        `json:"hidden,omitempty"`
+	Bytes         uint64      `json:"bytes"`
+	FirstRevision kv.Revision `json:"first_revision"`
+	LastRevision  kv.Revision `json:"last_revision"`
 }
 
 // replicasDocument says how the replicas of a bucket in a cluster are.
@@ -54,13 +59,15 @@ func documentOf(status kv.BucketStatus) bucketDocument {
 		Bucket:       status.Name.String(),
 		BucketConfig: status.Config,
 		Status: statusDocument{
-			Epoch:         status.Epoch,
-			Created:       status.Created,
-			Values:        status.Values,
-			Subjects:      status.Subjects,
-			Bytes:         status.Bytes,
-			FirstRevision: status.FirstRevision,
-			LastRevision:  status.LastRevision,
+			Epoch:   status.Epoch,
+			Created: status.Created,
+			countsDocument: countsDocument{
+				Values:        status.Values,
+				Subjects:      status.Subjects,
+				Bytes:         status.Bytes,
+				FirstRevision: status.FirstRevision,
+				LastRevision:  status.LastRevision,
+			},
 			BackingStore:  "JetStream",
 			Compressed:    status.Config.Compression,
 			MaxValueBytes: status.MaxValueBytes,

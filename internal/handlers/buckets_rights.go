@@ -111,16 +111,6 @@ type limitsStatusDocument struct {
 	Hints         []string `json:"hints"`
 }
 
-// countsDocument says how much is in a bucket.
-type countsDocument struct {
-	Values        uint64      `json:"values"`
-	Subjects      uint64      `json:"subjects"`
-	Hidden        *int        `json:"hidden,omitempty"`
-	Bytes         uint64      `json:"bytes"`
-	FirstRevision kv.Revision `json:"first_revision"`
-	LastRevision  kv.Revision `json:"last_revision"`
-}
-
 // of returns what may be seen of the document of a bucket.
 func (s sight) of(bucket bucketDocument) any {
 	if s.config {
@@ -143,14 +133,7 @@ func (s sight) of(bucket bucketDocument) any {
 		},
 	}
 	if s.counts {
-		limits.Status.countsDocument = &countsDocument{
-			Values:        status.Values,
-			Subjects:      status.Subjects,
-			Hidden:        status.Hidden,
-			Bytes:         status.Bytes,
-			FirstRevision: status.FirstRevision,
-			LastRevision:  status.LastRevision,
-		}
+		limits.Status.countsDocument = &status.countsDocument
 	}
 	return limits
 }
