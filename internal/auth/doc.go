@@ -15,6 +15,7 @@
 //	role         a named list of rules
 //	rights       the rules of all roles of a caller
 //	reach        the keys of a bucket for which a caller may take an action
+//	key          of a bucket; said of an issuer or of tickets, what signs them
 //	to follow    to be ended when a caller loses the right that it began with; follow.go
 //
 // # Who is calling

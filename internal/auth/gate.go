@@ -148,8 +148,7 @@ func (g *Gate) Identify(ctx context.Context, presented *Presented) (*Caller, err
 }
 
 // identifyAgain is Identify for what a caller presented earlier. It is cheap, waits for nothing and
-// is not limited: a change of the policy calls it for each caller
-// with something under way.
+// is not limited: a change of the policy calls it for each caller with something under way.
 func (g *Gate) identifyAgain(presented *Presented) (*Caller, error) {
 	a := attempt{gate: g, policy: g.policy.Load(), presented: presented}
 	return a.identify(context.Background())
