@@ -44,6 +44,21 @@ func (x *exchange) idempotency() (i kvclient.Idempotency, err error) {
 	return i, nil
 }
 
+// idempotencyOf is idempotency for a write of a key. A caller who may not get the key must not
+// learn from a retry what has become of the key since, or what the first request stored. Callers
+// without a credential share their idempotency keys, so that one could learn whether another has
+// stored what it guesses; those need the right to get the key.
+func (x *exchange) idempotencyOf(w *keyWrite) (i kvclient.Idempotency, err error) {
+	if i, err = x.idempotency(); err != nil || i.Key == "" || x.maySee(w) {
+		return i, err
+	}
+	if x.caller.Kind == auth.Anonymous {
+		return i, forbidden(auth.Get, w.bucket.Name(), w.key.String())
+	}
+	i.IsBlind = true
+	return i, nil
+}
+
 // parseIdempotencyKey reads the value of the header. The result reason says what is wrong with it;
 // it is "" if nothing is.
 func parseIdempotencyKey(value string) (key, reason string) {

@@ -35,8 +35,10 @@ type importRun struct {
 	draining func() bool
 	// bucket is the bucket that the entries go to.
 	bucket *kvclient.Bucket
-	// rights are those of the caller at the moment; each line is checked with them.
-	rights atomic.Pointer[auth.Rights]
+	// gate and caller say who imports; gate is nil if callers are not asked. The caller is the one
+	// at the moment; each line is checked with its rights.
+	gate   *auth.Gate
+	caller atomic.Pointer[auth.Caller]
 	// report is the answer.
 	report *report
 	// all reports whether the client wants to have the revision of every entry.
@@ -117,8 +119,9 @@ func (s *Server) importEntries(x *exchange) error {
 	}
 	run := &importRun{
 		draining: s.options.Draining, bucket: b, all: x.query.Get("results") == "all",
+		gate: x.gate,
 	}
-	run.rights.Store(x.caller.Rights)
+	run.caller.Store(x.caller)
 	if ended := run.carryOut(in, lines, x); ended != nil {
 		drain(x, x.request.Body) // A client that is still sending must get the report.
 	}
@@ -211,7 +214,7 @@ func (run *importRun) feed(x *exchange, in *kvclient.Import, lines *lineReader) 
 		if err := x.recheck(); err != nil {
 			return err
 		}
-		run.rights.Store(x.caller.Rights)
+		run.caller.Store(x.caller)
 		if err := run.put(in, run.read, line, tooLong, lines.limit); err != nil {
 			return err
 		}
@@ -254,8 +257,8 @@ func (run *importRun) put(
 	}
 	k := parsed.entry.Key
 	return in.Put(parsed.entry, func(done kvclient.Imported, err error) error {
-		if err != nil && !mayWrite(run.rights.Load(), auth.Get, run.bucket, k) {
-			err = withholdMismatch(err)
+		if err != nil && !run.maySee(k) && !saysNothingOfKeys(err) {
+			err = withheldProblem(problem.RevisionMismatch, "The precondition does not hold", false)
 		}
 		return run.tell(number, done, err)
 	})
@@ -263,13 +266,26 @@ func (run *importRun) put(
 
 // need returns an error if the caller may not put a key, by the rights that it has now.
 func (run *importRun) need(k kv.Key) error {
-	switch rights := run.rights.Load(); {
+	switch rights := run.caller.Load().Rights; {
 	case !rights.May(auth.Put, run.bucket.Name(), k):
 		return forbidden(auth.Put, run.bucket.Name(), k.String())
 	case !mayWrite(rights, auth.Put, run.bucket, k):
 		return forbiddenInOrigin(auth.Put, run.bucket.Name(), k.String())
 	}
 	return nil
+}
+
+// maySee reports whether the caller may get a key, by the rights that it has now.
+func (run *importRun) maySee(k kv.Key) bool {
+	caller := run.caller.Load()
+	if run.gate != nil {
+		now, err := run.gate.Current(caller)
+		if err != nil {
+			return false
+		}
+		caller = now
+	}
+	return mayWrite(caller.Rights, auth.Get, run.bucket, k)
 }
 
 // tell reports what became of an entry.

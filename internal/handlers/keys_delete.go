@@ -88,11 +88,13 @@ func (s *Server) deleteKeys(x *exchange) error {
 	})
 }
 
-// gettable returns those of some keys of a bucket that is written to which the caller may get.
+// gettable returns those of some keys of a bucket that is written to which the caller may get, by
+// the rights that it has now.
 func (x *exchange) gettable(b *kvclient.Bucket, keys []string) []string {
 	kept := keys[:0]
+	known := x.recheck() == nil
 	for _, key := range keys {
-		if mayWrite(x.caller.Rights, auth.Get, b, kv.KnownKey(key)) {
+		if known && mayWrite(x.caller.Rights, auth.Get, b, kv.KnownKey(key)) {
 			kept = append(kept, key)
 		}
 	}

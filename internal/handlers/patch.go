@@ -45,8 +45,8 @@ func (s *Server) patchValue(x *exchange) error {
 		return err
 	}
 	written, err := w.bucket.Patch(x.context(), patch)
-	if err != nil {
-		return w.withhold(err)
+	if err := x.withhold(&w, written, err); err != nil {
+		return err
 	}
 	x.respondWritten(http.StatusOK, w.bucket.Name(), w.key, written)
 	return nil

@@ -79,7 +79,7 @@ func (s *Server) transact(x *exchange) error {
 	}
 	done, err := b.Transact(x.context(), transaction)
 	if err != nil {
-		return x.withholdFailed(err, b, transaction.Steps)
+		return x.withholdOfSteps(err, b, &transaction)
 	}
 	x.count("operations", len(transaction.Steps))
 	x.Header()["Kv-Revision"] = []string{done.Revision.String()}

@@ -15,7 +15,7 @@ func transactionProblem(err error) (problem.Error, bool) {
 		return stepErrorProblem(e), true
 	}
 	if e, ok := errors.AsType[*kv.TransactionFailedError](err); ok {
-		return failedProblem(e.Failed, false), true
+		return failedProblem(e.Failed, ""), true
 	}
 	if e, ok := errors.AsType[*kv.AlreadyAppliedError](err); ok {
 		return appliedProblem(e), true
@@ -53,9 +53,10 @@ func stepErrorProblem(e *kv.StepError) problem.Error {
 }
 
 // failedProblem returns the problem of a transaction with the operations whose conditions do not
-// hold. If some conditions are about keys that the caller may not get, incomplete must be true: the
-// operations with those keys are left out, and it is not said whether the others are all.
-func failedProblem(shown []kv.FailedStep, incomplete bool) problem.Error {
+// hold. If some conditions are about keys that the caller may not get, the operations with those
+// keys are left out, it is not said whether the others are all, and incomplete is the detail;
+// otherwise incomplete must be empty.
+func failedProblem(shown []kv.FailedStep, incomplete string) problem.Error {
 	failed := make([]problem.Members, 0, len(shown))
 	for _, f := range shown {
 		failed = append(failed, problem.Members{
@@ -68,9 +69,8 @@ func failedProblem(shown []kv.FailedStep, incomplete bool) problem.Error {
 		Detail: "The conditions of the operations in `failed` do not hold, and nothing was " +
 			"stored. Read those keys and send a new transaction."}
 	switch {
-	case incomplete:
-		p.Detail = "Conditions of the transaction do not hold, or other writers were in the way, " +
-			"and nothing was stored. `failed` has only keys that the caller may get."
+	case incomplete != "":
+		p.Detail = incomplete
 	case len(failed) == 0:
 		p.Members["retry"] = true
 		p.Detail = "Other writers were in the way and nothing was stored. All conditions hold " +

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"errors"
 	"net/http"
 
 	"kvgateway/internal/auth"
@@ -64,45 +63,66 @@ func forbiddenInOrigin(actions auth.Actions, mirror kv.BucketName, keys ...strin
 	return p
 }
 
-// withhold returns the error of a write as its caller may see it. Why a precondition does not hold,
-// and what the key has instead, is for callers who may get the key. Others are told only that their
-// write was not done: 412 if it had a precondition, and otherwise 404, whether the key was deleted
-// or never written.
-func (w *keyWrite) withhold(err error) error {
-	if w.isVisible {
+// maySee reports whether the caller may get the key that is written, by the rights that it has now:
+// a body, or the write itself, may have taken long.
+func (x *exchange) maySee(w *keyWrite) bool {
+	return x.recheck() == nil && mayWrite(x.caller.Rights, auth.Get, w.bucket, w.key)
+}
+
+// withhold returns what a write has come to as its caller may see it: nil if it was done, or an
+// error. What the key has, and so why a write was not done, is for callers who may get the key.
+// Others are told only that it was not done: 412 if it had a precondition, and otherwise 404,
+// whether the key was deleted or never written. The same is their answer if a conditional write was
+// done before, with the same idempotency key, since it would be that if somebody else had written
+// the key meanwhile.
+func (x *exchange) withhold(w *keyWrite, written kvclient.Written, err error) error {
+	isPut := x.request.Method == http.MethodPut
+	unconditional := isPut && w.precondition.Always()
+	switch {
+	case err == nil && (unconditional || !written.IsRepeated), x.maySee(w):
 		return err
+	case err != nil && saysNothingOfKeys(err):
+		return err
+	case !isPut && w.precondition.Always():
+		return withheldProblem(problem.KeyNotFound, "The key has no value", w.idempotency.Key != "")
 	}
-	_, deleted := errors.AsType[*kv.KeyDeletedError](err)
-	switch noValue := deleted || errors.Is(err, kv.ErrKeyNotFound); {
-	case !noValue:
-		return withholdMismatch(err)
-	case w.precondition.Always():
-		return problem.Error{
-			Code:   problem.KeyNotFound,
-			Header: http.Header{"Etag": nil},
-			Detail: "The key has no value, and nothing was done. The caller may not get the key, " +
-				"so that it is not told more.",
-		}
-	}
-	return errWithheld
+	return withheldProblem(
+		problem.RevisionMismatch, "The precondition does not hold", w.idempotency.Key != "")
 }
 
-// withholdMismatch returns errWithheld in the place of an error that says what a key has.
-func withholdMismatch(err error) error {
-	if _, ok := errors.AsType[*kv.RevisionMismatchError](err); ok {
-		return errWithheld
+// withheldProblem returns the problem of a write that was not done, for a caller who may not get
+// the key. Without the header of the kind, which has a tag for keys that were never written.
+func withheldProblem(code problem.Code, reason string, idempotent bool) problem.Error {
+	if idempotent {
+		reason += ", or the same request was carried out before"
 	}
-	return err
+	const rest = "The caller may not get the key, so that it is not told more."
+	return problem.Error{
+		Code:   code,
+		Header: http.Header{"Etag": nil},
+		Detail: reason + ", and nothing was done. " + rest,
+		Midway: reason + ". " + rest,
+	}
 }
 
-// errWithheld is the problem of a precondition that does not hold, for a caller who may not get the
-// key.
-var errWithheld = problem.Error{
-	Code: problem.RevisionMismatch,
-	Detail: "The precondition does not hold, and nothing was done. The caller may not get the " +
-		"key, so that it is not told what the key has.",
-	Midway: "The precondition does not hold. The caller may not get the key, so that it is not " +
-		"told what the key has.",
+// codesOfRequests are the problems that a client causes and that say nothing of what a key has:
+// they are about the request, its caller or the bucket.
+var codesOfRequests = map[problem.Code]bool{
+	problem.Unauthenticated: true, problem.Forbidden: true, problem.Overloaded: true,
+	problem.RequestTimeout: true, problem.InvalidKey: true, problem.InvalidParameter: true,
+	problem.InvalidHeader: true, problem.InvalidBody: true, problem.BucketNotFound: true,
+	problem.BadBucket: true, problem.OutsideMirror: true, problem.TTLNotEnabled: true,
+	problem.TTLTooShort: true, problem.NoTransactions: true, problem.ValueTooLarge: true,
+	problem.BodyTooLarge: true, problem.KeyTooLong: true, problem.HeaderTooLarge: true,
+	problem.UnsupportedMediaType: true, problem.PreconditionRequired: true,
+}
+
+// saysNothingOfKeys reports whether callers may see an error of a write who may not get its keys.
+// Every error that is not known to say nothing is withheld. What the client did not cause has a
+// fixed text (RFC 9457 documents of 5xx name no cause).
+func saysNothingOfKeys(err error) bool {
+	p := problemOf(err)
+	return p.IsFailure() || codesOfRequests[p.Code]
 }
 
 // requiresNoValue reports whether a precondition holds only if the key has no value, so that a

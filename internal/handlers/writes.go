@@ -32,8 +32,6 @@ type keyWrite struct {
 	idempotency kvclient.Idempotency
 	// ttl is the time to live of what is written; 0 if the request gives none.
 	ttl time.Duration
-	// isVisible reports whether the caller may get the key, and so be told why a write was refused.
-	isVisible bool
 }
 
 // parseKeyWrite reads what a request that writes a key says in its path, headers and query. The
@@ -44,7 +42,6 @@ func (s *Server) parseKeyWrite(x *exchange, actions auth.Actions) (w keyWrite, e
 	if w.bucket, w.key, err = x.writeTarget(actions); err != nil {
 		return w, err
 	}
-	w.isVisible = mayWrite(x.caller.Rights, auth.Get, w.bucket, w.key)
 	if w.precondition, err = writePreconditions(x.request.Header); err != nil {
 		return w, err
 	}
@@ -53,7 +50,7 @@ func (s *Server) parseKeyWrite(x *exchange, actions auth.Actions) (w keyWrite, e
 			return w, err
 		}
 	}
-	if w.idempotency, err = x.idempotency(); err != nil {
+	if w.idempotency, err = x.idempotencyOf(&w); err != nil {
 		return w, err
 	}
 	w.ttl, err = timeToLive(x.query)
@@ -87,11 +84,11 @@ func (s *Server) putValue(x *exchange) error {
 		return err
 	}
 	written, err := b.Put(ctx, write)
-	if err != nil {
-		return w.withhold(err)
+	if err := x.withhold(&w, written, err); err != nil {
+		return err
 	}
 	status := http.StatusOK
-	if written.Created && (w.isVisible || requiresNoValue(w.precondition)) {
+	if written.Created && (requiresNoValue(w.precondition) || x.maySee(&w)) {
 		status = http.StatusCreated
 		x.Header()["Location"] = []string{x.keyPath(b.Name(), k)}
 	}
@@ -118,8 +115,8 @@ func (s *Server) deleteValue(x *exchange) error {
 		return err
 	}
 	written, err := w.bucket.Delete(x.context(), deletion)
-	if err != nil {
-		return w.withhold(err)
+	if err := x.withhold(&w, written, err); err != nil {
+		return err
 	}
 	x.respondWritten(http.StatusOK, w.bucket.Name(), w.key, written)
 	return nil

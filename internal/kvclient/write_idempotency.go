@@ -24,6 +24,10 @@ type Idempotency struct {
 	Caller string
 	// Key is the idempotency key that the caller chose.
 	Key string
+	// IsBlind says that the caller must not learn what is stored. The id then covers the whole
+	// request, so that another request with the same key is another write: to compare it with the
+	// first one would show whether that is still there. It is not for transactions.
+	IsBlind bool
 }
 
 // A stamp is what is stored with an idempotent write to know it again.
@@ -66,9 +70,16 @@ func (i Idempotency) stamp(
 	if i.Key == "" {
 		return stamp{}
 	}
-	id := digest([]byte(i.Caller), []byte(bucket.String()), []byte(key.String()), []byte(operation),
-		[]byte(i.Key))
-	return stamp{messageID: id, request: digest(request...)}
+	of, what := []string{i.Caller, bucket.String(), key.String(), operation, i.Key},
+		digest(request...)
+	if i.IsBlind {
+		of = append(of, what)
+	}
+	parts := make([][]byte, len(of))
+	for n, part := range of {
+		parts[n] = []byte(part)
+	}
+	return stamp{messageID: digest(parts...), request: what}
 }
 
 // digestBytes is how many bytes of a SHA-256 a digest has: enough that nobody finds two texts with
@@ -128,6 +139,7 @@ func (*repeatedError) Error() string { return "the request was carried out befor
 // repeatedIsDone turns a *repeatedError into the success that it stands for.
 func repeatedIsDone(written Written, err error) (Written, error) {
 	if repeated, ok := errors.AsType[*repeatedError](err); ok {
+		repeated.written.IsRepeated = true
 		return repeated.written, nil
 	}
 	return written, err

@@ -34,6 +34,8 @@ type Written struct {
 	kv.Position
 	// Created says that the key is known to have had no value before.
 	Created bool
+	// IsRepeated says that the write was carried out before, and now nothing was done.
+	IsRepeated bool
 }
 
 // Put stores a value, if its precondition holds: see replacement for what it costs to know that. In
