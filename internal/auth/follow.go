@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -31,7 +32,8 @@ const (
 // An Underway is something that goes on after its caller was identified, such as a stream.
 type Underway interface {
 	// StillAllowed reports whether it may go on with the rights that its caller has now. It is
-	// called with a lock of the gate held, so it must not call the gate.
+	// called with a lock of the gate held, so it must not call the gate, and perhaps once more
+	// while or after its [Follower] is closed.
 	StillAllowed(*Rights) bool
 
 	// End tells that the rights with which it began are gone, or about to be; until says when its
@@ -103,25 +105,37 @@ func (g *Gate) DecideAnew() { g.decideAnew(g.followers.all()...) }
 // Revoke ends all that is under way for a caller of which something else than the policy has
 // decided that it is not known any more, as NATS does of the credentials that are passed through.
 func (g *Gate) Revoke(caller *Caller) {
-	for _, u := range g.followers.revoked(caller) {
-		u.End(RightsChanged, time.Time{})
-	}
+	endAll(g.followers.revoked(caller))
 }
 
 // decideAnew identifies callers anew by the policy in force, and ends what they may not do any
 // more. One call at a time decides, and looks for the policy only then, so that no older decision
-// comes after a newer one.
+// comes after a newer one. Callers who are not known any more come first, and then those with
+// little under way, since it can take long to ask thousands of streams.
 func (g *Gate) decideAnew(callers ...*followedCaller) {
 	g.followers.deciding.Lock()
 	defer g.followers.deciding.Unlock()
+	var known []following
 	for _, c := range callers {
 		caller, err := g.identifyAgain(c.caller.presented)
 		if err != nil {
-			caller = nil
+			endAll(g.followers.take(c, each))
+			continue
 		}
-		for _, u := range g.followers.decided(c, caller) {
-			u.End(RightsChanged, time.Time{})
-		}
+		known = append(known, g.followers.renew(c, caller))
+	}
+	slices.SortFunc(known, func(a, b following) int {
+		return cmp.Compare(len(a.followers), len(b.followers))
+	})
+	for _, f := range known {
+		endAll(g.followers.decided(f))
+	}
+}
+
+// endAll tells what is under way that the rights of its caller have changed.
+func endAll(ended []Underway) {
+	for _, u := range ended {
+		u.End(RightsChanged, time.Time{})
 	}
 }
 

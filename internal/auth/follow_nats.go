@@ -1,14 +1,10 @@
 package auth
 
-import "time"
-
 // RevokeNATS ends all that is under way for the callers with a credential that NATS does not accept
 // any more, however they presented it.
 func (g *Gate) RevokeNATS(credential NATSID) {
 	for _, c := range g.followers.all() {
-		for _, u := range g.followers.revokedNATS(c, credential) {
-			u.End(RightsChanged, time.Time{})
-		}
+		endAll(g.followers.revokedNATS(c, credential))
 	}
 }
 
@@ -20,7 +16,7 @@ func (r *followers) revokedNATS(c *followedCaller, credential NATSID) (ended []U
 	if c.caller.NATS == nil || c.caller.NATS.ID() != credential || r.callers[c.id] != c {
 		return nil
 	}
-	ended = r.takeLocked(c, func(Underway) bool { return true })
+	ended = r.takeLocked(c, each)
 	r.dropIfIdleLocked(c)
 	return ended
 }

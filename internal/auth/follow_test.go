@@ -338,3 +338,53 @@ func BenchmarkChangeOfRules(b *testing.B) {
 		})
 	}
 }
+
+// A slowWatcher is a watcher that is not asked to the end before something has happened.
+type slowWatcher struct {
+	watcher
+	asked, goOn chan struct{}
+}
+
+func (s *slowWatcher) StillAllowed(rights *auth.Rights) bool {
+	close(s.asked)
+	<-s.goOn
+	return s.watcher.StillAllowed(rights)
+}
+
+// While a caller with much under way is decided anew, which can take long, others begin and end,
+// and those who are not known any more have lost everything already.
+func TestFollowersOfOneCallerHoldNobodyUp(t *testing.T) {
+	t.Parallel()
+	gate := auth.NewGate(watchersPolicy(t, "ann", "bob", "eve"))
+	slow := &slowWatcher{watcher: watcher{key: kv.KnownKey("ann.x")},
+		asked: make(chan struct{}), goOn: make(chan struct{})}
+	gate.Follow(&slow.follower, callerNamed(t, gate, "ann"), slow)
+	many := make([]*watcher, 20)
+	for i := range many {
+		many[i] = &watcher{key: kv.KnownKey("eve.x")}
+		gate.Follow(&many[i].follower, callerNamed(t, gate, "eve"), many[i])
+	}
+	changed := make(chan struct{})
+	go func() {
+		defer close(changed)
+		gate.SetPolicy(watchersPolicy(t, "bob", "ann"))
+	}()
+	<-slow.asked
+	for i, w := range many {
+		if !w.wasTold(auth.RightsChanged) {
+			t.Errorf("stream %d of a caller who is gone was told %v", i, w.told)
+		}
+	}
+	bob := &watcher{key: kv.KnownKey("bob.x")}
+	gate.Follow(&bob.follower, callerNamed(t, gate, "bob"), bob)
+	gate.Close(&bob.follower)
+	// What was closed meanwhile is told nothing, although its follower follows for another.
+	other := &watcher{key: kv.KnownKey("ann.y")}
+	gate.Close(&slow.follower)
+	gate.Follow(&slow.follower, callerNamed(t, gate, "ann"), other)
+	close(slow.goOn)
+	<-changed
+	if !slow.wasTold() || !other.wasTold() || !bob.wasTold() {
+		t.Errorf("told: %v, %v, %v", slow.told, other.told, bob.told)
+	}
+}

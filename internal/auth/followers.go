@@ -3,6 +3,7 @@ package auth
 import (
 	"container/heap"
 	"crypto/sha256"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,11 +39,11 @@ func (c *followedCaller) due() time.Time {
 // for.
 func (r *followers) takeLocked(
 	c *followedCaller,
-	end func(Underway) bool,
+	end func(*Follower) bool,
 ) (ended []Underway) {
 	kept := c.followers[:0]
 	for _, f := range c.followers {
-		if end(f.underway) {
+		if end(f) {
 			ended = append(ended, f.underway)
 			f.caller = nil
 			continue
@@ -72,8 +73,8 @@ type followers struct {
 	// deciding is held while callers are identified anew. It is locked before mu.
 	deciding sync.Mutex
 
-	// mu guards the fields below, and the callers with their followers. Nothing is locked, and no
-	// End is called, while it is held.
+	// mu guards the fields below, and the callers with their followers. Nothing is locked, and
+	// nothing that is under way is called, while it is held.
 	mu sync.Mutex
 	// callers are the callers by their id.
 	callers map[[sha256.Size]byte]*followedCaller
@@ -145,24 +146,63 @@ func (r *followers) all() []*followedCaller {
 	return all
 }
 
-// decided notes who a caller is now; nil if it is not known any more. It returns what must end.
-func (r *followers) decided(c *followedCaller, now *Caller) (ended []Underway) {
+// A following is what was under way for a caller when it was identified anew.
+type following struct {
+	// caller is the caller, and rights are what it may do now.
+	caller *followedCaller
+	rights *Rights
+	// followers are its followers, and underway is what each of them followed for.
+	followers []*Follower
+	underway  []Underway
+}
+
+// decided returns what must end. What is under way is asked without mu, since it can take seconds
+// if a caller has thousands of streams with many filters each, and everybody's streams and bodies
+// need mu when they begin and end.
+func (r *followers) decided(f following) (ended []Underway) {
+	notAllowed := make(map[*Follower]Underway)
+	for i, u := range f.underway {
+		if !u.StillAllowed(f.rights) {
+			notAllowed[f.followers[i]] = u
+		}
+	}
+	if len(notAllowed) == 0 {
+		return nil
+	}
+	// A follower that has been closed meanwhile may follow for something else now.
+	return r.take(f.caller, func(f *Follower) bool { return notAllowed[f] == f.underway })
+}
+
+// renew sets who a caller is now, and returns what is under way for it. What begins later has the
+// rights of the new caller, or is decided anew itself.
+func (r *followers) renew(c *followedCaller, now *Caller) following {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if now != nil {
-		own := *now
-		own.presented = c.caller.presented
-		c.caller, c.noticed = &own, false
-	}
-	ended = r.takeLocked(c, func(u Underway) bool {
-		return now == nil || !u.StillAllowed(now.Rights)
-	})
+	own := *now
+	own.presented = c.caller.presented
+	c.caller, c.noticed = &own, false
 	if len(c.followers) > 0 {
 		r.scheduleLocked(c)
 	}
+	f := following{caller: c, rights: now.Rights, followers: slices.Clone(c.followers),
+		underway: make([]Underway, len(c.followers))}
+	for i := range f.followers {
+		f.underway[i] = f.followers[i].underway
+	}
+	return f
+}
+
+// take removes the followers of a caller for which end holds, and returns what they follow for.
+func (r *followers) take(c *followedCaller, end func(*Follower) bool) (ended []Underway) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ended = r.takeLocked(c, end)
 	r.dropIfIdleLocked(c)
 	return ended
 }
+
+// each holds for all followers.
+func each(*Follower) bool { return true }
 
 // revoked removes all followers of a caller, and returns what must end.
 func (r *followers) revoked(caller *Caller) (ended []Underway) {
@@ -170,7 +210,7 @@ func (r *followers) revoked(caller *Caller) (ended []Underway) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c := r.callers[id]; c != nil {
-		ended = r.takeLocked(c, func(Underway) bool { return true })
+		ended = r.takeLocked(c, each)
 		r.dropIfIdleLocked(c)
 	}
 	return ended
@@ -247,7 +287,7 @@ func (r *followers) takeDue() (due []told) {
 		t := told{reason: CredentialExpiring, until: c.caller.Expires}
 		if c.noticed {
 			t.reason = CredentialExpired
-			t.underway = r.takeLocked(c, func(Underway) bool { return true })
+			t.underway = r.takeLocked(c, each)
 			r.dropIfIdleLocked(c)
 		} else {
 			for _, f := range c.followers {

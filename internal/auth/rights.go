@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"slices"
 	"strings"
 
 	"kvgateway/internal/kv"
@@ -21,6 +22,14 @@ var Everything = &Rights{everything: true}
 
 // NewRights returns the rights of some rules.
 func NewRights(rules ...Rule) *Rights { return &Rights{rules: rules} }
+
+// Equal reports whether the rules of both are the same, in the same order.
+func (r *Rights) Equal(other *Rights) bool {
+	return r == other || r.everything == other.everything &&
+		slices.EqualFunc(r.rules, other.rules, func(a, b Rule) bool {
+			return a.Bucket == b.Bucket && a.Can == b.Can && slices.Equal(a.Keys, b.Keys)
+		})
+}
 
 // A Rule allows some actions with some keys of some buckets.
 type Rule struct {
