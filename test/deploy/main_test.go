@@ -94,6 +94,16 @@ func launch(t *testing.T, cmd *exec.Cmd, settings map[string]string) (address st
 	if settings["KVGW_NATS_URL"] != "" { // nobody is there, which is no mistake in the settings
 		cmd.Env = append(cmd.Env, "KVGW_NATS_URL=nats://127.0.0.1:1")
 	}
+	if settings["KVGW_AUTH_FILE"] != "" {
+		example, err := filepath.Abs(files + "/auth.example.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.Env = append(cmd.Env, "KVGW_AUTH_FILE="+example)
+	}
+	if settings["KVGW_AUDIT_LOG"] != "" {
+		cmd.Env = append(cmd.Env, "KVGW_AUDIT_LOG=audit.log")
+	}
 	log := &log{address: make(chan string, 1)}
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
