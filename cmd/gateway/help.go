@@ -64,7 +64,8 @@ var helpTexts = map[string]string{
 		"own while the other writers of the bucket wait.",
 	"admin-listen": "Address of /metrics, /bounds and /debug/pprof/. There is no such listener " +
 		"unless an address is given. A Unix socket, such as unix:/run/kvgw-admin.sock, is for " +
-		"the user of the gateway only.",
+		"the user of the gateway only. With --auth-file, an address that other machines can " +
+		"reach answers only callers who may admin every bucket.",
 
 	"tls-cert": "PEM file with the certificate of all addresses on which the gateway listens, " +
 		"and those that lead to its authority. It is read again when it changes, and on SIGHUP.",
