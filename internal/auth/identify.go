@@ -93,7 +93,8 @@ func (a *attempt) identifyHeader(ctx context.Context, header string) (*Caller, e
 		return nil, invalid("Send Authorization: Bearer and a token, or Basic with a user and " +
 			"password of NATS.")
 	}
-	return nil, invalid("Send Authorization: Bearer and a token.")
+	return nil, invalid("This scheme of Authorization is not taken here. Send " +
+		"Authorization: Bearer and a token.")
 }
 
 // identifyBearer takes a token as one of the gateway's own if it has their prefix, as a JWT if its
