@@ -3,24 +3,10 @@ package auth
 import "kvgateway/internal/bound"
 
 const (
-	// checksPerSecond is how many signatures are checked for one address in a second. A check takes
-	// some 30 µs with RSA (measured), so that is a twentieth of a processor; and as many callers
-	// behind one address can come with new tokens at once.
-	checksPerSecond = 1000
 	// maxKeyWaits is how many requests may wait for keys of issuers, which takes up to fetchTime,
 	// and maxKeyWaitsOfOne how many of one address.
 	maxKeyWaits, maxKeyWaitsOfOne = 1024, 128
 )
-
-// newChecks makes the limit of the signatures that are checked.
-func newChecks(set *bound.Set) *bound.Rates {
-	return set.NewRates(bound.Spec{
-		Name:     "auth-checks",
-		Of:       "signatures of JWTs that the gateway does not know yet",
-		PerOwner: checksPerSecond,
-		AtLimit:  "the answer is 429; JWTs that the gateway knows are good as before",
-	})
-}
 
 // newKeyWaits makes the limit of the requests that wait for keys.
 func newKeyWaits(set *bound.Set) *bound.Bound {
@@ -42,9 +28,18 @@ func listBounds(set *bound.Set) {
 		Of: "credentials of one address that NATS has refused; one is forgiven each " +
 			"second",
 		Unit:  bound.Places,
-		Limit: failureBurst,
+		Limit: natsFailures,
 		AtLimit: "NATS is not asked about credentials that it has not accepted yet, and the " +
 			"answer is 429; all others are good as before",
+	})
+	set.New(bound.Spec{
+		Name: "auth-checks",
+		Of: "JWTs of one address that were refused after the check of their signature; as many " +
+			"are forgiven each second",
+		Unit:  bound.Places,
+		Limit: wastedChecks,
+		AtLimit: "JWTs that the gateway does not know are answered 429 without that check; those " +
+			"that it knows are good as before",
 	})
 	set.New(bound.Spec{
 		Name:    "auth-failing",

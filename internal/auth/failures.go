@@ -7,22 +7,32 @@ import (
 )
 
 const (
-	// failureBurst is how many credentials that NATS refuses an address may present at once, and
-	// failurePause after how long it may present one more.
-	failureBurst = 30
-	failurePause = time.Second
+	// natsFailures is how many credentials that NATS refuses an address may present at once, and
+	// natsFailurePause after how long it may present one more.
+	natsFailures     = 30
+	natsFailurePause = time.Second
+	// wastedChecks is how many signatures are checked at once for JWTs of an address that are
+	// refused all the same, and wastedCheckPause after how long one more is. With RSA that costs a
+	// hundredth of a processor, and with ES512, the dearest, some half of one (measured).
+	wastedChecks     = 200
+	wastedCheckPause = time.Second / wastedChecks
 	// maxFailing bounds the addresses of which failures are remembered. Beyond it the address is
 	// forgotten that has not failed for longest. So whoever fails from many addresses makes the
 	// gate forget its own failures, and nobody else is refused for them.
 	maxFailing = 10_000
 )
 
-// failures limits the credentials that NATS refuses, by the address of the client: each of them
-// costs a connection to NATS. Credentials that NATS has accepted, and all of the gateway's own, are
-// never refused for the failures of others, even of the same address. What is found out for next to
-// nothing does not count, and neither do JWTs: many callers may share an address, and nobody can
-// tell the token of one of them from a wrong one without the check of its signature.
+// failures limits the credentials that are dear to refuse, by the address of the client: a gate has
+// one for those that NATS refuses, each of which costs a connection to NATS, and one for JWTs that
+// cost the check of a signature. Credentials that the gate knows, and its own tokens, are never
+// refused for the failures of others, even of the same address. What is refused for next to nothing
+// does not count. Many callers may share an address, and nobody can tell the new JWT of one of them
+// from a wrong one without a check, so many more of these may fail.
 type failures struct {
+	// burst is how many failures count at once, and pause after how long one is forgiven.
+	burst int
+	pause time.Duration
+
 	// mu guards the fields below.
 	mu sync.Mutex
 	// addresses has the elements of recent by address.
@@ -35,13 +45,21 @@ type failures struct {
 type failing struct {
 	address string
 	// forgiven is when the last failure that counts is forgiven. Each failure moves it by
-	// failurePause, from now on at least.
+	// failures.pause, from now on at least.
 	forgiven time.Time
 }
 
 // newFailures returns failures without any.
-func newFailures() *failures {
-	return &failures{addresses: make(map[string]*list.Element), recent: list.New()}
+func newFailures(burst int, pause time.Duration) *failures {
+	return &failures{
+		burst: burst, pause: pause,
+		addresses: make(map[string]*list.Element), recent: list.New(),
+	}
+}
+
+// isFull reports whether the failures of an address are as many as may count. f.mu is held.
+func (f *failures) isFull(of *failing, now time.Time) bool {
+	return of.forgiven.Sub(now) > time.Duration(f.burst-1)*f.pause
 }
 
 // mayTry reports whether the address may fail once more.
@@ -52,11 +70,11 @@ func (f *failures) mayTry(address string, now time.Time) bool {
 	if e == nil {
 		return true
 	}
-	return e.Value.(*failing).forgiven.Sub(now) <= (failureBurst-1)*failurePause
+	return !f.isFull(e.Value.(*failing), now)
 }
 
 // add counts a failure of an address. It does not count those beyond the limit, so that an address
-// can go on one failurePause after it has come to it.
+// can go on one pause after it has come to it.
 func (f *failures) add(address string, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -70,8 +88,8 @@ func (f *failures) add(address string, now time.Time) {
 	if this.forgiven.Before(now) {
 		this.forgiven = now
 	}
-	if this.forgiven.Sub(now) <= (failureBurst-1)*failurePause {
-		this.forgiven = this.forgiven.Add(failurePause)
+	if !f.isFull(this, now) {
+		this.forgiven = this.forgiven.Add(f.pause)
 	}
 	if len(f.addresses) > maxFailing {
 		oldest := f.recent.Remove(f.recent.Back()).(*failing)

@@ -36,8 +36,8 @@ type Refusal struct {
 	Detail string
 	// Invalid reports whether a credential was presented and is not valid (RFC 6750 §3.1).
 	Invalid bool
-	// Limited reports whether so many credentials of the client had to be checked, or were refused
-	// by NATS, that the gateway looks for a moment only at those that it knows.
+	// Limited reports whether so many credentials of the client were refused after a signature was
+	// checked, or NATS was asked, that the gateway looks for a moment only at those that it knows.
 	Limited bool
 	// Unavailable reports whether the gateway cannot decide at the moment.
 	Unavailable bool
@@ -79,10 +79,10 @@ type Gate struct {
 	policy atomic.Pointer[Policy]
 	// ticketKeys sign and check its tickets.
 	ticketKeys *TicketKeys
-	// failures limits the credentials that NATS refuses.
-	failures *failures
-	// checks limits the signatures that are checked, and keyWaits the requests that wait for keys.
-	checks   *bound.Rates
+	// failures limits the credentials that NATS refuses, and wasted the checks of signatures of
+	// JWTs that are refused.
+	failures, wasted *failures
+	// keyWaits limits the requests that wait for keys.
 	keyWaits *bound.Bound
 	// jwts are the JWTs that were valid. They are kept as they are: whoever can read the memory of
 	// the process sees those of the next requests, too, and a hash of each would cost a request
@@ -123,8 +123,8 @@ func NewGateWith(policy *Policy, options Options) *Gate {
 	g := &Gate{
 		options:     options,
 		ticketKeys:  NewTicketKeys(),
-		failures:    newFailures(),
-		checks:      newChecks(options.Bounds),
+		failures:    newFailures(natsFailures, natsFailurePause),
+		wasted:      newFailures(wastedChecks, wastedCheckPause),
 		keyWaits:    newKeyWaits(options.Bounds),
 		jwts:        newGenerations[string, *knownJWT](tokenCacheBytes),
 		natsCallers: newGenerations[tokenHash, *Caller](tokenCacheBytes),
@@ -141,7 +141,7 @@ func NewGateWith(policy *Policy, options Options) *Gate {
 
 // Identify returns who presents something. It returns a *[Refusal] if that is not known, if it
 // presents nothing and callers without a credential are refused, or if the address has presented
-// too much that has to be checked; or the error of the context.
+// too much that was not valid; or the error of the context.
 func (g *Gate) Identify(ctx context.Context, presented *Presented) (*Caller, error) {
 	a := attempt{gate: g, policy: g.policy.Load(), presented: presented, isAsked: true}
 	return a.identify(ctx)

@@ -17,32 +17,33 @@ type attempt struct {
 	// isAsked reports whether a request waits for the answer. If not, the attempt is not limited,
 	// and waits for nothing.
 	isAsked bool
+	// hasChecked reports whether a signature was checked.
+	hasChecked bool
 }
 
 // invalid returns the refusal of a credential.
 func invalid(detail string) *Refusal { return &Refusal{Invalid: true, Detail: detail} }
 
 // errLimited refuses what costs something to check, from clients that ask for too much of it.
-var errLimited = &Refusal{Limited: true, Detail: "Too many credentials came from your address " +
-	"that the gateway does not know, or were not valid. Check the credential, and try again " +
-	"after the time in Retry-After."}
+var errLimited = &Refusal{Limited: true, Detail: "Too many credentials from your address were " +
+	"not valid. Check the credential, and try again after the time in Retry-After."}
 
-// mayCheckSignature returns an error if so many signatures were checked for the address in the last
-// second that no further one is.
-func (a *attempt) mayCheckSignature() error {
-	if !a.isAsked || a.presented.Address == "" {
-		return nil
+// mayCheckSignature returns an error if too many JWTs of the address were refused after a check.
+func (a *attempt) mayCheckSignature() error { return a.mayFail(a.gate.wasted) }
+
+// wasteCheck counts a JWT that is refused although its signature was checked.
+func (a *attempt) wasteCheck() {
+	if a.isAsked && a.presented.Address != "" {
+		a.gate.wasted.add(a.presented.Address, time.Now())
 	}
-	if _, err := a.gate.checks.Begin(a.presented.Address); err != nil {
-		return errLimited
-	}
-	return nil
 }
 
 // mayAskNATS returns an error if NATS has refused too many credentials of the address.
-func (a *attempt) mayAskNATS() error {
-	if !a.isAsked || a.presented.Address == "" ||
-		a.gate.failures.mayTry(a.presented.Address, time.Now()) {
+func (a *attempt) mayAskNATS() error { return a.mayFail(a.gate.failures) }
+
+// mayFail returns an error if the address has failed too often.
+func (a *attempt) mayFail(f *failures) error {
+	if !a.isAsked || a.presented.Address == "" || f.mayTry(a.presented.Address, time.Now()) {
 		return nil
 	}
 	return errLimited

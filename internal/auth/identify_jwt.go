@@ -34,6 +34,17 @@ func (a *attempt) identifyJWT(ctx context.Context, token string) (*Caller, error
 	if issuer == nil {
 		return a.identifyForeignJWT(token, unverified)
 	}
+	caller, err := a.checkJWT(ctx, issuer, token, unverified)
+	if err != nil && a.hasChecked {
+		a.wasteCheck()
+	}
+	return caller, err
+}
+
+// checkJWT checks a JWT of an issuer, and returns who has it. What is valid is known from then on.
+func (a *attempt) checkJWT(
+	ctx context.Context, issuer *issuer, token string, unverified unverifiedJWT,
+) (*Caller, error) {
 	identity, keys, err := a.policy.verifyJWT(ctx, a, issuer, token, unverified)
 	if err != nil {
 		return nil, err

@@ -192,6 +192,7 @@ func (i *issuer) verify(
 	if key == nil {
 		return nil, invalid("The token's issuer has no key of that id (kid) for its algorithm.")
 	}
+	a.hasChecked = true
 	if _, err := signed.Verify(key); err != nil {
 		return nil, invalid("The signature of the token is not valid.")
 	}
