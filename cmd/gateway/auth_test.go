@@ -130,6 +130,24 @@ tokens:
   - { name: old, sha256: "%s", roles: [boss], expires: 2001-01-01 }
 `
 
+func TestAuthExplainNamesTheOriginOnlyForWritesOfKeys(t *testing.T) {
+	t.Parallel()
+	token := auth.NewToken()
+	file := newFile(t, fmt.Sprintf(explained, auth.HashToken(token), auth.HashToken("old")))
+	for request, want := range map[string]bool{
+		"PUT /buckets/shop/keys/a": true, "POST /buckets/shop/entries": true,
+		"DELETE /buckets/shop/markers": true, "DELETE /buckets/shop/keys": true,
+		"GET /buckets/shop/keys/a": false, "GET /buckets/shop/markers": false,
+		"PATCH /buckets/shop": false, "DELETE /buckets/shop": false,
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		out, err := runCommand(t, "auth", "explain", file, "--token="+token, method, path)
+		if err != nil || strings.Contains(out, "mirror") != want {
+			t.Errorf("%s: %v, a mirror must be named: %v\n%s", request, err, want, out)
+		}
+	}
+}
+
 func TestAuthExplainNamesTheRuleOrWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	root, old := auth.NewToken(), auth.NewToken()

@@ -84,17 +84,23 @@ func (n *need) explain(b *strings.Builder, rights *auth.Rights) bool {
 		fmt.Fprintf(b, "The answer has the keys that these filters select: %s\n", patterns(shown))
 	}
 	if n.extent == bodyKeys || n.extent == bodySteps {
-		b.WriteString("Each key in the body is checked: it must be one of these rules.\n")
+		b.WriteString("Each key in the body is checked: these rules must allow it.\n")
 	}
 	if n.note != "" {
 		b.WriteString(n.note + "\n")
 	}
 	n.writeRules(b, rights, "by these rules:")
-	if n.actions&(auth.Write|auth.Configure) != 0 {
+	if n.changesKeys() {
 		b.WriteString("If the bucket is a mirror, writes go to its origin, and the same rights " +
 			"are needed there, too.\n")
 	}
 	return true
+}
+
+// changesKeys reports whether the request changes keys, and not only the bucket itself.
+func (n *need) changesKeys() bool {
+	return n.actions&(auth.Write|auth.Configure) != 0 && n.extent != theBucket &&
+		n.extent != shownKeys
 }
 
 // allowed reports whether rights are enough for a need, and returns the filters of what is shown.
