@@ -40,6 +40,9 @@
 // limited by the address of the client: asking NATS (failures.go), and checks of signatures and
 // waits for keys (bounds.go). A good credential never counts against others of its address.
 //
+// What is under way follows its caller (followers.go). After a change each of these callers is
+// decided anew (decide.go) by what is known of it: no signature is checked again.
+//
 // # The file
 //
 // [Load] reads the file node by node (file.go, file_*.go and nodes.go), so that each mistake has

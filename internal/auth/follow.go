@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -31,9 +30,9 @@ const (
 
 // An Underway is something that goes on after its caller was identified, such as a stream.
 type Underway interface {
-	// StillAllowed reports whether it may go on with the rights that its caller has now. It is
-	// called with a lock of the gate held, so it must not call the gate, and perhaps once more
-	// while or after its [Follower] is closed.
+	// StillAllowed reports whether it may go on with the rights that its caller has now, which it
+	// must not keep. It must not call the gate. It can also be called while or shortly after its
+	// [Follower] is closed.
 	StillAllowed(*Rights) bool
 
 	// End tells that the rights with which it began are gone, or about to be; until says when its
@@ -82,7 +81,7 @@ func (g *Gate) Current(caller *Caller) (*Caller, error) {
 	if caller.policy == g.policy.Load() && !caller.hasExpired(time.Now()) {
 		return caller, nil
 	}
-	return g.identifyAgain(caller.presented)
+	return g.identifyAgain(caller)
 }
 
 // hasExpired reports whether the credential of the caller has ended.
@@ -106,37 +105,6 @@ func (g *Gate) DecideAnew() { g.decideAnew(g.followers.all()...) }
 // decided that it is not known any more, as NATS does of the credentials that are passed through.
 func (g *Gate) Revoke(caller *Caller) {
 	endAll(g.followers.revoked(caller))
-}
-
-// decideAnew identifies callers anew by the policy in force, and ends what they may not do any
-// more. One call at a time decides, and looks for the policy only then, so that no older decision
-// comes after a newer one. Callers who are not known any more come first, and then those with
-// little under way, since it can take long to ask thousands of streams.
-func (g *Gate) decideAnew(callers ...*followedCaller) {
-	g.followers.deciding.Lock()
-	defer g.followers.deciding.Unlock()
-	var known []following
-	for _, c := range callers {
-		caller, err := g.identifyAgain(c.caller.presented)
-		if err != nil {
-			endAll(g.followers.take(c, each))
-			continue
-		}
-		known = append(known, g.followers.renew(c, caller))
-	}
-	slices.SortFunc(known, func(a, b following) int {
-		return cmp.Compare(len(a.followers), len(b.followers))
-	})
-	for _, f := range known {
-		endAll(g.followers.decided(f))
-	}
-}
-
-// endAll tells what is under way that the rights of its caller have changed.
-func endAll(ended []Underway) {
-	for _, u := range ended {
-		u.End(RightsChanged, time.Time{})
-	}
 }
 
 // identityKey makes the ids of callers worthless outside of this process.

@@ -16,7 +16,7 @@ func (r *followers) revokedNATS(c *followedCaller, credential NATSID) (ended []U
 	if c.caller.NATS == nil || c.caller.NATS.ID() != credential || r.callers[c.id] != c {
 		return nil
 	}
-	ended = r.takeLocked(c, each)
+	ended = r.takeLocked(c, all)
 	r.dropIfIdleLocked(c)
 	return ended
 }

@@ -53,10 +53,19 @@ var shop = func() kv.BucketName {
 // watcherToken is the token of the caller of that name.
 func watcherToken(name string) string { return auth.TokenPrefix + name }
 
-// watchersPolicy returns a policy in which these callers may watch the keys below their name. A
-// name may be followed by a space and the end of its token.
+// watchersPolicy returns a policy of [watchersFile].
 func watchersPolicy(t testing.TB, callers ...string) *auth.Policy {
 	t.Helper()
+	policy, err := auth.Parse([]byte(watchersFile(callers...)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return policy
+}
+
+// watchersFile returns an auth file in which these callers may watch the keys below their name. A
+// name may be followed by a space and the end of its token.
+func watchersFile(callers ...string) string {
 	var roles, tokens strings.Builder
 	for _, caller := range callers {
 		name, expires, ends := strings.Cut(caller, " ")
@@ -69,11 +78,7 @@ func watchersPolicy(t testing.TB, callers ...string) *auth.Policy {
 		}
 		tokens.WriteString(" }\n")
 	}
-	policy, err := auth.Parse([]byte("roles:\n" + roles.String() + "tokens:\n" + tokens.String()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return policy
+	return "roles:\n" + roles.String() + "tokens:\n" + tokens.String()
 }
 
 // until returns the name of a caller whose token ends at a time.
@@ -336,55 +341,5 @@ func BenchmarkChangeOfRules(b *testing.B) {
 				gate.SetPolicy(policies[i%2])
 			}
 		})
-	}
-}
-
-// A slowWatcher is a watcher that is not asked to the end before something has happened.
-type slowWatcher struct {
-	watcher
-	asked, goOn chan struct{}
-}
-
-func (s *slowWatcher) StillAllowed(rights *auth.Rights) bool {
-	close(s.asked)
-	<-s.goOn
-	return s.watcher.StillAllowed(rights)
-}
-
-// While a caller with much under way is decided anew, which can take long, others begin and end,
-// and those who are not known any more have lost everything already.
-func TestFollowersOfOneCallerHoldNobodyUp(t *testing.T) {
-	t.Parallel()
-	gate := auth.NewGate(watchersPolicy(t, "ann", "bob", "eve"))
-	slow := &slowWatcher{watcher: watcher{key: kv.KnownKey("ann.x")},
-		asked: make(chan struct{}), goOn: make(chan struct{})}
-	gate.Follow(&slow.follower, callerNamed(t, gate, "ann"), slow)
-	many := make([]*watcher, 20)
-	for i := range many {
-		many[i] = &watcher{key: kv.KnownKey("eve.x")}
-		gate.Follow(&many[i].follower, callerNamed(t, gate, "eve"), many[i])
-	}
-	changed := make(chan struct{})
-	go func() {
-		defer close(changed)
-		gate.SetPolicy(watchersPolicy(t, "bob", "ann"))
-	}()
-	<-slow.asked
-	for i, w := range many {
-		if !w.wasTold(auth.RightsChanged) {
-			t.Errorf("stream %d of a caller who is gone was told %v", i, w.told)
-		}
-	}
-	bob := &watcher{key: kv.KnownKey("bob.x")}
-	gate.Follow(&bob.follower, callerNamed(t, gate, "bob"), bob)
-	gate.Close(&bob.follower)
-	// What was closed meanwhile is told nothing, although its follower follows for another.
-	other := &watcher{key: kv.KnownKey("ann.y")}
-	gate.Close(&slow.follower)
-	gate.Follow(&slow.follower, callerNamed(t, gate, "ann"), other)
-	close(slow.goOn)
-	<-changed
-	if !slow.wasTold() || !other.wasTold() || !bob.wasTold() {
-		t.Errorf("told: %v, %v, %v", slow.told, other.told, bob.told)
 	}
 }

@@ -3,7 +3,6 @@ package auth
 import (
 	"container/heap"
 	"crypto/sha256"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +16,8 @@ type followedCaller struct {
 	caller *Caller
 	// followers are what is under way; there is at least one.
 	followers []*Follower
+	// undecided reports whether one of them came with rights of another policy than that of caller.
+	undecided bool
 	// noticed reports whether CredentialExpiring was told, or its time was over when the caller
 	// came.
 	noticed bool
@@ -57,14 +58,18 @@ func (r *followers) takeLocked(
 	return ended
 }
 
+// all is the condition of [followers.takeLocked] for all followers.
+func all(*Follower) bool { return true }
+
 // followers has the callers with something under way. A caller is what was presented, however many
 // requests have presented it: 10,000 streams of one token are one caller with 10,000 followers.
 //
 // One timer serves the ends of all credentials.
 //
 //	event                        what is under way
-//	the policy, or what it       the caller is identified once, and what it may not do any more
-//	relies on, changes           ends: RightsChanged; for the rest the new end of validity counts
+//	the policy, or what it       the caller is identified once; if its rights are others, what it
+//	relies on, changes           may not do any more ends: RightsChanged; for the rest the new end
+//	                             of validity counts
 //	it begins, and its caller    the same, for this caller
 //	was identified before that
 //	ExpiryNotice before the end  it is told CredentialExpiring
@@ -114,7 +119,9 @@ func (r *followers) add(
 	c.followers = append(c.followers, f)
 	r.count++
 	inForce := policy.Load() // A change that comes later finds this caller.
-	return c, caller.policy == inForce && c.caller.policy == inForce
+	current = caller.policy == inForce && c.caller.policy == inForce
+	c.undecided = c.undecided || !current
+	return c, current
 }
 
 // remove removes a follower.
@@ -146,71 +153,13 @@ func (r *followers) all() []*followedCaller {
 	return all
 }
 
-// A following is what was under way for a caller when it was identified anew.
-type following struct {
-	// caller is the caller, and rights are what it may do now.
-	caller *followedCaller
-	rights *Rights
-	// followers are its followers, and underway is what each of them followed for.
-	followers []*Follower
-	underway  []Underway
-}
-
-// decided returns what must end. What is under way is asked without mu, since it can take seconds
-// if a caller has thousands of streams with many filters each, and everybody's streams and bodies
-// need mu when they begin and end.
-func (r *followers) decided(f following) (ended []Underway) {
-	notAllowed := make(map[*Follower]Underway)
-	for i, u := range f.underway {
-		if !u.StillAllowed(f.rights) {
-			notAllowed[f.followers[i]] = u
-		}
-	}
-	if len(notAllowed) == 0 {
-		return nil
-	}
-	// A follower that has been closed meanwhile may follow for something else now.
-	return r.take(f.caller, func(f *Follower) bool { return notAllowed[f] == f.underway })
-}
-
-// renew sets who a caller is now, and returns what is under way for it. What begins later has the
-// rights of the new caller, or is decided anew itself.
-func (r *followers) renew(c *followedCaller, now *Caller) following {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	own := *now
-	own.presented = c.caller.presented
-	c.caller, c.noticed = &own, false
-	if len(c.followers) > 0 {
-		r.scheduleLocked(c)
-	}
-	f := following{caller: c, rights: now.Rights, followers: slices.Clone(c.followers),
-		underway: make([]Underway, len(c.followers))}
-	for i := range f.followers {
-		f.underway[i] = f.followers[i].underway
-	}
-	return f
-}
-
-// take removes the followers of a caller for which end holds, and returns what they follow for.
-func (r *followers) take(c *followedCaller, end func(*Follower) bool) (ended []Underway) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	ended = r.takeLocked(c, end)
-	r.dropIfIdleLocked(c)
-	return ended
-}
-
-// each holds for all followers.
-func each(*Follower) bool { return true }
-
 // revoked removes all followers of a caller, and returns what must end.
 func (r *followers) revoked(caller *Caller) (ended []Underway) {
 	id := caller.presented.id()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c := r.callers[id]; c != nil {
-		ended = r.takeLocked(c, each)
+		ended = r.takeLocked(c, all)
 		r.dropIfIdleLocked(c)
 	}
 	return ended
@@ -287,7 +236,7 @@ func (r *followers) takeDue() (due []told) {
 		t := told{reason: CredentialExpiring, until: c.caller.Expires}
 		if c.noticed {
 			t.reason = CredentialExpired
-			t.underway = r.takeLocked(c, each)
+			t.underway = r.takeLocked(c, all)
 			r.dropIfIdleLocked(c)
 		} else {
 			for _, f := range c.followers {

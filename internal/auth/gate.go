@@ -147,13 +147,6 @@ func (g *Gate) Identify(ctx context.Context, presented *Presented) (*Caller, err
 	return a.identify(ctx)
 }
 
-// identifyAgain is Identify for what a caller presented earlier. It is cheap, waits for nothing and
-// is not limited: a change of the policy calls it for each caller with something under way.
-func (g *Gate) identifyAgain(presented *Presented) (*Caller, error) {
-	a := attempt{gate: g, policy: g.policy.Load(), presented: presented}
-	return a.identify(context.Background())
-}
-
 // Issuers returns the names of the issuers whose JWTs are accepted, in order.
 func (g *Gate) Issuers() []string {
 	return slices.Sorted(maps.Keys(g.policy.Load().issuers))

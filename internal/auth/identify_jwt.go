@@ -124,8 +124,11 @@ func (a *attempt) identifyForeignJWT(token string, u unverifiedJWT) (*Caller, er
 	case a.policy.nats.Enabled:
 		return a.identifyNATS(NATSToken(token))
 	}
-	return nil, invalid("The token is of an issuer whose tokens are not accepted here.")
+	return nil, errForeignIssuer
 }
+
+// errForeignIssuer refuses the tokens of an issuer that the policy does not name.
+var errForeignIssuer = invalid("The token is of an issuer whose tokens are not accepted here.")
 
 // sizeInCache returns about how many bytes the caller of a JWT takes in memory.
 func (c *Caller) sizeInCache() int {

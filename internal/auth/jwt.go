@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"crypto"
 	"crypto/sha256"
 	"encoding/base64"
 	"slices"
@@ -120,6 +121,9 @@ type jwtIdentity struct {
 	// Thumbprint is the SHA-256 of the certificate to which the token is bound (RFC 8705 §3.1),
 	// in base64url; "" if it is bound to none.
 	Thumbprint string
+
+	// key is the one with which the signature was checked; nil if it was that of a ticket.
+	key crypto.PublicKey
 }
 
 // A signedAs is what the file can stop accepting in tokens of an issuer.
@@ -153,7 +157,11 @@ func (p *Policy) verifyJWT(
 		return nil, nil, err
 	}
 	identity, err := p.jwtIdentity(i, u)
-	return identity, keys, err
+	if err != nil {
+		return nil, nil, err
+	}
+	identity.key = keys.find(u.KeyID, u.Algorithm)
+	return identity, keys, nil
 }
 
 // checkHeader checks the type and the algorithm of a token.

@@ -104,7 +104,7 @@ func (s *keySet) find(id string, algorithm jose.SignatureAlgorithm) crypto.Publi
 	var found crypto.PublicKey
 	for i := range s.keys {
 		k := &s.keys[i]
-		if !k.fits(algorithm) || id != "" && k.id != id {
+		if id != "" && k.id != id || !k.fits(algorithm) {
 			continue
 		}
 		if found != nil {
@@ -113,6 +113,12 @@ func (s *keySet) find(id string, algorithm jose.SignatureAlgorithm) crypto.Publi
 		found = k.key
 	}
 	return found
+}
+
+// isSameKey reports whether two keys are the same; nil stands for none.
+func isSameKey(a, b crypto.PublicKey) bool {
+	key, known := a.(interface{ Equal(crypto.PublicKey) bool })
+	return known && key.Equal(b)
 }
 
 // readKeyFile reads a file with a JWKS, and notes what it had.

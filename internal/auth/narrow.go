@@ -23,6 +23,16 @@ func (a Actions) each() iter.Seq[Actions] {
 func (r *Rights) Narrow(
 	actions Actions, bucket kv.BucketName, filters kv.Filters,
 ) (narrowed kv.Filters, some bool, err error) {
+	if r.narrowings != nil {
+		return r.narrowings.find(r, actions, bucket, filters)
+	}
+	return r.narrow(actions, bucket, filters)
+}
+
+// narrow is Narrow, worked out.
+func (r *Rights) narrow(
+	actions Actions, bucket kv.BucketName, filters kv.Filters,
+) (narrowed kv.Filters, some bool, err error) {
 	for action := range actions.each() {
 		if filters, some, err = r.Reach(action, bucket).Narrow(filters); err != nil || !some {
 			return nil, false, err

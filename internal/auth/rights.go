@@ -14,6 +14,8 @@ type Rights struct {
 	everything bool
 	// rules are the rules.
 	rules []Rule
+	// narrowings are the answers that Narrow has given; nil if they are not remembered.
+	narrowings narrowings
 }
 
 // Everything are the rights of callers of whom the gateway asks nothing: all of them where there is
