@@ -256,6 +256,9 @@ func (run *importRun) put(
 		})
 	}
 	k := parsed.entry.Key
+	if run.gate != nil { // The line may wait for room.
+		parsed.entry.Allowed = func() error { return run.need(k) }
+	}
 	return in.Put(parsed.entry, func(done kvclient.Imported, err error) error {
 		if err != nil && !run.maySee(k) && !saysNothingOfKeys(err) {
 			err = withheldProblem(problem.RevisionMismatch, "The precondition does not hold", false)
@@ -264,9 +267,25 @@ func (run *importRun) put(
 	})
 }
 
+// rights returns what the caller may do now. Any goroutine may call it.
+func (run *importRun) rights() (*auth.Rights, error) {
+	caller := run.caller.Load()
+	if run.gate == nil {
+		return caller.Rights, nil
+	}
+	now, err := run.gate.Current(caller)
+	if err != nil {
+		return nil, err
+	}
+	return now.Rights, nil
+}
+
 // need returns an error if the caller may not put a key, by the rights that it has now.
 func (run *importRun) need(k kv.Key) error {
-	switch rights := run.caller.Load().Rights; {
+	rights, err := run.rights()
+	switch {
+	case err != nil:
+		return err
 	case !rights.May(auth.Put, run.bucket.Name(), k):
 		return forbidden(auth.Put, run.bucket.Name(), k.String())
 	case !mayWrite(rights, auth.Put, run.bucket, k):
@@ -277,15 +296,8 @@ func (run *importRun) need(k kv.Key) error {
 
 // maySee reports whether the caller may get a key, by the rights that it has now.
 func (run *importRun) maySee(k kv.Key) bool {
-	caller := run.caller.Load()
-	if run.gate != nil {
-		now, err := run.gate.Current(caller)
-		if err != nil {
-			return false
-		}
-		caller = now
-	}
-	return mayWrite(caller.Rights, auth.Get, run.bucket, k)
+	rights, err := run.rights()
+	return err == nil && mayWrite(rights, auth.Get, run.bucket, k)
 }
 
 // tell reports what became of an entry.

@@ -188,3 +188,41 @@ func TestPlaceThatComesAfterTheRightWasLostIsOfNoUse(t *testing.T) {
 		t.Errorf("%d messages were sent to NATS", sent)
 	}
 }
+
+// A line of an import that waits for NATS to store the lines before it is not stored if the right
+// is lost meanwhile.
+func TestLineThatWaitsIsNotStoredAfterTheRightWasLost(t *testing.T) {
+	t.Parallel()
+	for rules, reason := range map[string]string{
+		"op > read": "unauthenticated", "ann b put": "forbidden",
+	} {
+		bounds := bound.NewSet()
+		g := startGuarded(t, []string{"ann > put"}, func(s *setup) {
+			s.client.Bounds, s.handlers.Bounds = bounds, bounds
+		})
+		g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", Storage: jetstream.MemoryStorage})
+		answered := make(chan *answer, 1)
+		const lines = 2000
+		g.wire.onSending(func(data []byte) {
+			if bytes.Contains(data, []byte("k.0")) { // The first line is on its way.
+				g.wire.hold()
+			}
+		})
+		go func() {
+			answered <- g.do(t, "POST", "/buckets/shop/entries", manyLines(lines), bearer("ann"),
+				lineType)
+		}()
+		eventually(t, "a line waits", func() bool {
+			of := map[string]string{"bound": "import-bytes"}
+			return g.metric(t, "kvgw_bound_waiting", of) == 1
+		})
+		sent := g.messages(t, "shop")[1]
+		g.change(t, rules)
+		g.wire.release()
+		a := (<-answered).is(t, 200)
+		if n := g.messages(t, "shop")[1]; n != sent || n == 0 || n == lines ||
+			!bytes.Contains(a.body, []byte("/problems/"+reason)) {
+			t.Errorf("%d entries are stored, and %d were sent before: %.300s", n, sent, a.body)
+		}
+	}
+}

@@ -106,7 +106,7 @@ func (b *Bucket) DeleteKeys(ctx context.Context, m MassDeletion) (done DeletedKe
 		if err = ctx.Err(); err != nil {
 			break
 		}
-		if err = p.deleteKey(&keys[i], m.Purge, &done); err != nil {
+		if err = p.deleteKey(ctx, &keys[i], m.Purge, &done); err != nil {
 			break
 		}
 	}
@@ -127,15 +127,17 @@ func (l *KeyListing) first(count int) (keys []ListedKey, size int64) {
 	return keys, size
 }
 
-// deleteKey sends one marker. Any refusal, except that of a key that changed, ends the deletion:
-// the other keys would meet it too.
-func (p *pipeline) deleteKey(k *ListedKey, purge bool, done *DeletedKeys) error {
+// deleteKey sends one marker, unless ctx has ended before there is room for it. Any refusal, except
+// that of a key that changed, ends the deletion: the other keys would meet it too.
+func (p *pipeline) deleteKey(
+	ctx context.Context, k *ListedKey, purge bool, done *DeletedKeys,
+) error {
 	msg := Deletion{Key: kv.KnownKey(k.Key), Purge: purge}.message(p.bucket)
 	expectRevision(msg, k.Revision)
 	if k.never && p.bucket.mayExempt() {
 		setHeader(msg, headerRollup, rollupSubject)
 	}
-	return p.send(msg, func(_ kv.Revision, err error) error {
+	return p.send(msg, ctx.Err, func(_ kv.Revision, err error) error {
 		_, changed := errors.AsType[*mismatchError](err)
 		switch {
 		case err == nil:

@@ -20,7 +20,8 @@ type ImportOptions struct {
 	TTL time.Duration
 }
 
-// An ImportEntry is an entry to be stored. Of the Write its key, value, type and encoding are used.
+// An ImportEntry is an entry to be stored. Of the Write its key, value, type and encoding are used,
+// and Allowed, which is asked by the goroutine of Put or by that of settle.
 type ImportEntry struct {
 	Write
 	// Expires is when the entry is to vanish; zero for never.
@@ -107,12 +108,14 @@ func (i *Import) Put(e ImportEntry, settle func(Imported, error) error) error {
 	if err != nil {
 		return i.pipeline.barrier(func() error { return settle(Imported{}, err) })
 	}
-	return i.pipeline.send(msg, func(rev kv.Revision, err error) error {
+	return i.pipeline.send(msg, e.Allowed, func(rev kv.Revision, err error) error {
 		if _, ok := errors.AsType[*mismatchError](err); ok {
 			var written Written
 			// There is something: a value, or a marker.
 			err = b.client.pace.insist(i.ctx, func() (err error) {
-				written, err = b.putIf(i.ctx, msg, &Write{Key: e.Key, Precondition: ifAbsent})
+				written, err = b.putIf(i.ctx, msg, &Write{
+					Key: e.Key, Precondition: ifAbsent, Allowed: e.Allowed,
+				})
 				return err
 			})
 			rev = written.Revision

@@ -176,10 +176,13 @@ func (b *Bucket) openPipeline(ctx context.Context) (opened *pipeline, err error)
 	return p, nil
 }
 
-// send publishes a message as soon as there is room. Settle is called when its outcome is known and
-// all messages before it are settled; an error that it returns stops the pipeline. Send returns why
-// the pipeline takes no more.
-func (p *pipeline) send(msg *nats.Msg, settle func(kv.Revision, error) error) error {
+// send publishes a message as soon as there is room. If allowed is not nil and returns an error by
+// then, the message is not published, and that is its outcome. Settle is called when its outcome is
+// known and all messages before it are settled; an error that it returns stops the pipeline. Send
+// returns why the pipeline takes no more.
+func (p *pipeline) send(
+	msg *nats.Msg, allowed func() error, settle func(kv.Revision, error) error,
+) error {
 	f := &flight{msg: msg, settle: settle}
 	size := messageSize(msg)
 	pace := p.bucket.client.pace
@@ -194,6 +197,9 @@ func (p *pipeline) send(msg *nats.Msg, settle func(kv.Revision, error) error) er
 		f.charge.refund()
 		return err
 	}
+	if allowed != nil {
+		f.err = allowed()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.subjects[msg.Subject]++
@@ -203,7 +209,10 @@ func (p *pipeline) send(msg *nats.Msg, settle func(kv.Revision, error) error) er
 	p.flights[f.number%pipelineMessages] = f
 	var buffer [96]byte
 	msg.Reply = string(strconv.AppendUint(append(buffer[:0], p.inbox...), f.number, 10))
-	if p.nc.IsClosed() {
+	if f.err != nil {
+		f.charge.refund()
+		f.charge = nil
+	} else if p.nc.IsClosed() {
 		f.err = fmt.Errorf("%w: not sent: %w", kv.ErrUnavailable, nats.ErrConnectionClosed)
 	} else if err := p.nc.PublishMsg(msg); err != nil {
 		f.err = p.bucket.notPublished(msg, err)
