@@ -223,15 +223,23 @@ func TestTransactionConditionsAreAllChecked(t *testing.T) {
 func TestTransactionsReadOnlyWhatTheyMust(t *testing.T) {
 	t.Parallel()
 	g := start(t)
-	put(t, g.ledger(t), "a", "v")
-	// After this request the gateway knows the bucket.
-	g.get(t, "/buckets/ledger/keys/a").is(t, 200)
+	kv := g.ledger(t)
+	put(t, kv, "a1", "v")
+	put(t, kv, "a2", "v")
+	// After this request the gateway knows the bucket. It looks once more when it hears of its
+	// creation, which may come later. So the least of two counts.
+	g.get(t, "/buckets/ledger/keys/a1").is(t, 200)
 	for operations, want := range map[string]int{
-		`{"op":"put","key":"b","value":1,"if_revision":0},{"op":"delete","key":"a"}`: 4,
+		`{"op":"put","key":"b%[1]d","value":1,"if_revision":0},{"op":"delete","key":"a%[1]d"}`: 4,
 		// A miss is repeated through the leader.
-		`{"op":"put","key":"c","value":1,"if_absent":true}`: 5,
+		`{"op":"put","key":"c%d","value":1,"if_absent":true}`: 5,
 	} {
-		if got := g.wire.requests(func() { g.transact(t, operations).is(t, 200) }); got != want {
+		requests := func(i int) int {
+			return g.wire.requests(func() {
+				g.transact(t, fmt.Sprintf(operations, i)).is(t, 200)
+			})
+		}
+		if got := min(requests(1), requests(2)); got != want {
 			t.Errorf("%s: %d requests, want %d", operations, got, want)
 		}
 	}
