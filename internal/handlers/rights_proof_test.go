@@ -224,14 +224,19 @@ func TestNothingShowsOfAKeyWithoutTheRight(t *testing.T) {
 			}
 		}
 	})
-	count := 0
-	sent := p.wire.requests(func() {
-		refused.Range(func(_, again any) bool {
-			again.(func())()
-			count++
-			return true
+	// The feeds of streams that were open ask the server about their buckets now and then. What a
+	// refused request sends it sends each time.
+	count, sent := 0, 1
+	for try := 0; try < 5 && sent > 0; try++ {
+		count = 0
+		sent = p.wire.requests(func() {
+			refused.Range(func(_, again any) bool {
+				again.(func())()
+				count++
+				return true
+			})
 		})
-	})
+	}
 	if count < 300 || sent != 0 {
 		t.Errorf("%d messages were sent to NATS for %d requests that are refused", sent, count)
 	}
