@@ -122,6 +122,9 @@ func (a *attempt) renewed(ctx context.Context, k *issuerKeys) (*keySet, error) {
 			return nil, errNoKeys
 		}
 		defer place.Release()
+		turn := bound.TurnOf(ctx)
+		turn.Pause()
+		defer turn.Resume()
 		select {
 		case <-fetching:
 		case <-ctx.Done():

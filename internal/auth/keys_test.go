@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"kvgateway/internal/auth"
+	"kvgateway/internal/bound"
 )
 
 // An idServer is the server of an issuer, without a network.
@@ -358,4 +360,41 @@ func TestKeyFileThatChangesVoidsItsTokens(t *testing.T) {
 	gate.SetPolicy(policyOf(t, jwtFile(issuerEntry(issuerA, two, "RS256"))))
 	isRefused(t, gate, token, "signature", "with another key of the same id")
 	isAccepted(t, gate, next.sign(t, nil, claimsOf(issuerA, nil)), "the new key")
+}
+
+// A request that waits for keys is not at work.
+func TestTurnPausesWhileKeysAreFetched(t *testing.T) {
+	t.Parallel()
+	asked, answer := make(chan struct{}), make(chan struct{})
+	const keys = "https://a.example.com/jwks.json"
+	gate := auth.NewGateWith(policyOf(t, jwtFile(issuerEntry(issuerA, keys, "RS256"))),
+		auth.Options{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
+			close(asked)
+			<-answer
+			return nil, errors.New("no connection")
+		})})
+	work := bound.NewSet().New(bound.Spec{Name: "work", Of: "requests", Unit: bound.Places,
+		Limit: 1, PerOwner: 1, AtLimit: "others wait"})
+	turn := bound.NewTurn(work, "a")
+	if err := turn.Begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	token := a256().sign(t, nil, claimsOf(issuerA, nil))
+	ended := make(chan error)
+	go func() {
+		_, err := gate.Identify(bound.WithTurn(t.Context(), "a", turn),
+			&auth.Presented{Authorization: []string{"Bearer " + token}})
+		ended <- err
+	}()
+	<-asked
+	for deadline := time.Now().Add(10 * time.Second); work.Used() > 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("a request that waits is at work")
+		}
+		runtime.Gosched()
+	}
+	close(answer)
+	if err := <-ended; err == nil || work.Used() != 1 {
+		t.Errorf("it ended with %v, and has %d places", err, work.Used())
+	}
 }
