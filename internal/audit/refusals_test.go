@@ -38,7 +38,8 @@ func countLines(t *testing.T, lines []string) (of, more map[string]int) {
 	return of, more
 }
 
-// Who has no credential gets some lines in a minute, and one that says how many more there were.
+// A client without a credential gets some lines in a minute, and one that says how many more there
+// were.
 // Refusals of callers who are known have a line each.
 func TestStrangersDoNotFillTheLog(t *testing.T) {
 	t.Parallel()

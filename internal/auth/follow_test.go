@@ -274,8 +274,8 @@ func TestCredentialEndsWhatItBegan(t *testing.T) {
 	})
 }
 
-// Who is identified anew follows with the end of the credential that counts now, whether that is
-// later, earlier or never.
+// A caller who is identified anew follows with the end of the credential that counts now, whether
+// that is later, earlier or never.
 func TestNewEndOfACredentialCounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -336,7 +336,7 @@ func TestJWTClaimsAreFilledIntoKeys(t *testing.T) {
 	}
 	isRefused(t, gate, own(body{"sub": "*"}), "claim sub", "the subject *")
 	isRefused(t, gate, own(body{"sub": "ann.x"}), "claim sub", "the subject ann.x")
-	// Who does not have the role is not refused for its sake.
+	// A caller without the role is not refused for its sake.
 	isAccepted(t, gate, own(body{"roles": "clerk", "tenant": "*"}), "a clerk")
 }
 

@@ -60,7 +60,7 @@ func TestRatesOfOwnersAreTheirOwn(t *testing.T) {
 	})
 }
 
-// Who comes with many names resets nobody's count, and all these have one together.
+// Whoever comes with many names resets nobody's count, and all these have one together.
 func TestRatesCannotBeResetByManyOwners(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -104,8 +104,8 @@ func TestUnreadAnswersHoldNoPlaceInTheAuditLog(t *testing.T) {
 	}
 }
 
-// Who has no credential does not fill the audit log with refusals, and a rate bounds the lines of
-// everybody: a request that it refuses has none.
+// A client without a credential does not fill the audit log with refusals, and a rate bounds the
+// lines of everybody: a request that it refuses has none.
 func TestRefusalsDoNotFillTheAuditLog(t *testing.T) {
 	t.Parallel()
 	trail, audited := withAudit(t)

@@ -153,7 +153,7 @@ func limitHints(bucket bucketDocument) []string {
 }
 
 // needSettings returns an error unless the caller may give a bucket the settings of after in the
-// place of those of before. Who may administer a bucket may set what concerns that bucket. Three
+// place of those of before. A caller who may administer a bucket may set what concerns it. Three
 // kinds of settings reach further:
 //
 //	setting            what it reaches                      the caller must administer
