@@ -67,6 +67,21 @@ func TestPoolLeavesTheUserOutOfTheURL(t *testing.T) {
 	}
 }
 
+// Bounds of one name are listed as one, which would hide one of them.
+func TestPoolBoundsHaveNamesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	var set *bound.Set
+	newPool(t, s.URL(), func(o *identity.Options) { set = o.Bounds })
+	limits := map[string]int64{}
+	for _, r := range set.Read() {
+		limits[r.Name] = r.Limit
+	}
+	if limits["passed-feeds"] != kvclient.OthersFeeds || limits["passed-changes"] == 0 {
+		t.Errorf("the bounds are %v", limits)
+	}
+}
+
 func TestPoolOpensOneConnectionForManyRequests(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, user{name: "ann", account: "A"})

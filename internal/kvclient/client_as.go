@@ -78,8 +78,9 @@ func (c *Client) NewOthers() *Others {
 	answers.PerOwner = othersAnswerBytes / 2
 	own.reads = own.set.New(answers)
 	own.writes, own.bulk = own.reads, own.reads
-	own.feeds = own.set.New(link.AnswersSpec("passed-feeds",
-		"changes that NATS may send ahead on these connections", othersFeedBytes, c.timeout/5*4))
+	own.feeds = own.set.New(link.AnswersSpec("passed-changes",
+		"changes that NATS may send ahead on the same connections, for feeds", othersFeedBytes,
+		c.timeout/5*4))
 	return &Others{limits: &own}
 }
 
