@@ -129,11 +129,18 @@ func (l *connections) giveWay(owner string) bool {
 	return true
 }
 
-// wait notes that a connection waits for its client from now on.
+// wait notes that a connection waits for its client from now on. One that is closed, perhaps while
+// it waited for its turn, has left for good: in a line it would be closed once more for the next
+// connection without a place, which would then be refused.
 func (l *connections) wait(c *connection, q *line) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.unlist(c)
+	select {
+	case <-c.ended: // It is closed before forget comes.
+		return
+	default:
+	}
 	c.line, c.since = q, time.Now()
 	c.next, c.before = &q.end, q.end.before
 	c.before.next, q.end.before = c, c

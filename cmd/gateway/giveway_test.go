@@ -199,3 +199,22 @@ func (l *withoutDescriptors) Accept() (net.Conn, error) {
 	}
 	return l.Listener.Accept()
 }
+
+// A connection that is closed while it waits for its turn to begin is in no line afterwards.
+func TestClosedConnectionWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	l, all := startListener(t, 4)
+	client := dial(t, l)
+	client.want(200, "/")
+	waitForIdle(t, all, 1)
+	all.mu.Lock()
+	c := all.idle.end.next
+	all.mu.Unlock()
+	c.Close()
+	all.wait(c, &all.silent)
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if all.silent.length != 0 || all.idle.length != 0 || c.line != nil {
+		t.Errorf("lines of %d and %d", all.silent.length, all.idle.length)
+	}
+}
