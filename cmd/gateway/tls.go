@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -45,6 +46,8 @@ type tlsSource struct {
 	mu sync.Mutex
 	// seen is what the files had when they were read last, in force or not.
 	seen tlsContents
+	// hasChanged reports whether that was not taken yet, since it may not be whole.
+	hasChanged bool
 	// trustChanged are called, with mu held, once clients are verified in another way.
 	trustChanged []func(*tlsInForce)
 }
@@ -137,8 +140,32 @@ func readRegular(name string) ([]byte, error) {
 	return text, err
 }
 
+// checkPEM returns an error if a file has the beginning of something in PEM that is not whole.
+// Package x509 leaves that out without a word: of a file with authorities that is being written, it
+// would take the first ones, and the clients of the others would lose their connections.
+func checkPEM(setting, name string, text []byte) error {
+	begun := bytes.Count(text, []byte("-----BEGIN "))
+	for range begun {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			return fmt.Errorf("%s: %s has a part that is no whole PEM block: it may have been cut "+
+				"off", setting, name)
+		}
+	}
+	return nil
+}
+
+// check returns an error if one of the files is not whole.
+func (s *tlsSource) check(c tlsContents) error {
+	return errors.Join(checkPEM("--tls-cert", s.cert, c.cert), checkPEM("--tls-key", s.key, c.key),
+		checkPEM("--tls-client-ca", s.clientCA, c.clientCA))
+}
+
 // parse makes a state of what the files have.
 func (s *tlsSource) parse(c tlsContents) (*tlsInForce, error) {
+	if err := s.check(c); err != nil {
+		return nil, err
+	}
 	pair, err := tls.X509KeyPair(c.cert, c.key)
 	if err != nil {
 		return nil, fmt.Errorf("--tls-cert %s and --tls-key %s: %w", s.cert, s.key, err)
@@ -177,23 +204,42 @@ func (s *tlsSource) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-hangups:
-			s.look(true)
+			s.load()
 		case <-look.C:
-			s.look(false)
+			s.look()
 		}
 	}
 }
 
-// look reads the files, and puts what they have in force if that has changed and is sound. A
-// mistake that was logged before is logged again only if that is asked for.
-func (s *tlsSource) look(again bool) {
+// look puts what the files have in force if they have changed, and have stayed the same for a look:
+// a file that has just changed may be half written. A mistake is logged once.
+func (s *tlsSource) look() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	contents, err := s.read()
-	if contents.equal(s.seen) && !again {
+	isStable := contents.equal(s.seen)
+	s.seen = contents
+	if !isStable {
+		s.hasChanged = true
 		return
 	}
+	if s.hasChanged {
+		s.take(contents, err)
+	}
+}
+
+// load puts what the files have in force now.
+func (s *tlsSource) load() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	contents, err := s.read()
 	s.seen = contents
+	s.take(contents, err)
+}
+
+// take puts what was read in force if it is sound, and differs from what is. s.mu is held.
+func (s *tlsSource) take(contents tlsContents, err error) {
+	s.hasChanged = false
 	before := s.now.Load()
 	if err == nil && contents.equal(before.contents) {
 		return

@@ -136,21 +136,42 @@ func (c *config) keepTicketKeys(
 	return nil
 }
 
+// A watchedFile is a file of which changes are told.
+type watchedFile struct {
+	name string
+	// seen is the content that was told last, and last what was read last.
+	seen, last []byte
+	// failed is why it could not be read; "" if it could.
+	failed string
+}
+
+// look returns the content of the file if it has other content than was told, and the error if it
+// cannot be read any more. Content counts once it has stayed the same for a look, since a file that
+// has just changed may be half written, unless it is known to be whole.
+func (f *watchedFile) look(isWhole bool) ([]byte, error) {
+	text, err := readRegular(f.name)
+	isStable := isWhole || bytes.Equal(text, f.last)
+	f.last = text
+	switch {
+	case err != nil && err.Error() != f.failed:
+		f.failed = err.Error()
+		return nil, err
+	case err == nil && isStable && (f.failed != "" || !bytes.Equal(text, f.seen)):
+		f.seen, f.failed = text, ""
+		return text, nil
+	}
+	return nil, nil
+}
+
 // watchFile calls changed whenever a file has other content than before, or cannot be read any
-// more, until ctx ends. It looks each second and on SIGHUP.
+// more, until ctx ends. It looks each second, and on SIGHUP, when the file counts as whole.
 func watchFile(
 	ctx context.Context, name string, seen []byte, changed func(text []byte, err error),
 ) {
-	failed := ""
-	look := func() {
-		text, err := readRegular(name)
-		switch {
-		case err != nil && err.Error() != failed:
-			failed = err.Error()
-			changed(nil, err)
-		case err == nil && (failed != "" || !bytes.Equal(text, seen)):
-			seen, failed = text, ""
-			changed(text, nil)
+	f := watchedFile{name: name, seen: seen, last: seen}
+	look := func(isWhole bool) {
+		if text, err := f.look(isWhole); text != nil || err != nil {
+			changed(text, err)
 		}
 	}
 	hangups := make(chan os.Signal, 1)
@@ -163,9 +184,9 @@ func watchFile(
 		case <-ctx.Done():
 			return
 		case <-hangups:
-			look()
+			look(true)
 		case <-ticker.C:
-			look()
+			look(false)
 		}
 	}
 }
