@@ -27,7 +27,8 @@ func newIdentities(
 	}
 	settings := gate.NATS()
 	pool, err := identity.NewPool(identity.Options{
-		Client: client, Feeds: feeds, Revoked: gate.RevokeNATS, Bounds: bounds, Logger: log,
+		Client: client, Feeds: feeds, Revoked: gate.RevokeNATS, Failed: gate.NATSFailed,
+		Bounds: bounds, Logger: log,
 		MaxConnections: settings.MaxConnections, Idle: settings.Idle,
 	})
 	switch {

@@ -25,7 +25,7 @@ func newKeyWaits(set *bound.Set) *bound.Bound {
 func listBounds(set *bound.Set) {
 	set.New(bound.Spec{
 		Name: "auth-failures",
-		Of: "credentials of one address that NATS has refused; one is forgiven each " +
+		Of: "logins of one address at NATS that failed; one is forgiven each " +
 			"second",
 		Unit:  bound.Places,
 		Limit: natsFailures,

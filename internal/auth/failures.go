@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	// natsFailures is how many credentials that NATS refuses an address may present at once, and
+	// natsFailures is how many logins at NATS an address may have that fail at once, and
 	// natsFailurePause after how long it may present one more.
 	natsFailures     = 30
 	natsFailurePause = time.Second
@@ -23,7 +23,7 @@ const (
 )
 
 // failures limits the credentials that are dear to refuse, by the address of the client: a gate has
-// one for those that NATS refuses, each of which costs a connection to NATS, and one for JWTs that
+// one for logins at NATS that fail, each of which costs a connection, and one for JWTs that
 // cost the check of a signature. Credentials that the gate knows, and its own tokens, are never
 // refused for the failures of others, even of the same address. What is refused for next to nothing
 // does not count. Many callers may share an address, and nobody can tell the new JWT of one of them

@@ -47,7 +47,7 @@ func failAtNATS(t testing.TB, gate *auth.Gate, address string, tries int) (tried
 			t.Fatal(err)
 		default:
 			tried++
-			gate.NATSRefused(caller, address)
+			gate.NATSFailed(caller.NATS.ID(), address, true)
 		}
 	}
 	return tried
@@ -177,9 +177,7 @@ func TestNATSFailuresAreRemembered(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if told := gate.NATSRefused(caller, "192.0.2.1"); !told.Invalid {
-			t.Errorf("the client is told %v", told)
-		}
+		gate.NATSFailed(caller.NATS.ID(), "192.0.2.1", true)
 		for _, address := range []string{"192.0.2.1", "192.0.2.2"} {
 			if _, err := from(t, gate, address, wrong); err == nil || isLimited(err) {
 				t.Errorf("refused by NATS, from %s: %v", address, err)
@@ -191,6 +189,35 @@ func TestNATSFailuresAreRemembered(t *testing.T) {
 		time.Sleep(11 * time.Second)
 		if _, err := from(t, gate, "192.0.2.1", wrong); err != nil {
 			t.Errorf("after 11 s: %v", err)
+		}
+	})
+}
+
+// A login that fails because NATS is busy counts, except for a credential that NATS knows.
+func TestNATSFailuresOfUnknownCredentialsCount(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		gate := gateOf(t, limitsFile(t))
+		const here, there = "192.0.2.1", "192.0.2.2"
+		unknown := auth.NATSUser("ann", "unknown").ID()
+		known, err := from(t, gate, there, basic("ann", "right"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		gate.NATSAccepted(known)
+		for range 30 {
+			gate.NATSFailed(unknown, here, false)
+			gate.NATSFailed(known.NATS.ID(), there, false)
+			gate.NATSFailed(unknown, "", false) // the address of a Unix socket
+		}
+		for address, limited := range map[string]bool{here: true, there: false, "": false} {
+			_, err := from(t, gate, address, basic("ann", "unknown"))
+			if isLimited(err) != limited {
+				t.Errorf("from %q: %v", address, err)
+			}
+		}
+		if _, err := from(t, gate, here, basic("ann", "right")); err != nil {
+			t.Errorf("a credential that NATS knows: %v", err)
 		}
 	})
 }
@@ -218,7 +245,7 @@ func TestNATSAcceptedCredentialPassesFailures(t *testing.T) {
 		again.Name != "A/ann" {
 		t.Errorf("after a change of the policy it is %v, %v", again, err)
 	}
-	gate.NATSRefused(again, here)
+	gate.NATSFailed(again.NATS.ID(), here, true)
 	if _, err := from(t, gate, here, basic("ann", "right")); err == nil {
 		t.Error("it is known after NATS has refused it")
 	}

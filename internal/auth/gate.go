@@ -79,7 +79,7 @@ type Gate struct {
 	policy atomic.Pointer[Policy]
 	// ticketKeys sign and check its tickets.
 	ticketKeys *TicketKeys
-	// failures limits the credentials that NATS refuses, and wasted the checks of signatures of
+	// failures limits the logins at NATS that fail, and wasted the checks of signatures of
 	// JWTs that are refused.
 	failures, wasted *failures
 	// keyWaits limits the requests that wait for keys.

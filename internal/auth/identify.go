@@ -117,7 +117,7 @@ func (a *attempt) identifyBearer(ctx context.Context, token string) (*Caller, er
 	case isJWT(token):
 		return a.identifyJWT(ctx, token)
 	case a.policy.nats.Enabled:
-		return a.identifyNATS(NATSToken(token))
+		return a.identifyNATSToken(token)
 	}
 	return nil, errUnknownToken
 }
@@ -193,5 +193,5 @@ func (a *attempt) identifyBasic(encoded string) (*Caller, error) {
 	if isNKey(user) || isNKey(password) {
 		return nil, invalid(notPassedThrough)
 	}
-	return a.identifyNATS(NATSUser(user, password))
+	return a.identifyNATSUser(user, password)
 }

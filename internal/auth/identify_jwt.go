@@ -122,7 +122,7 @@ func (a *attempt) identifyForeignJWT(token string, u unverifiedJWT) (*Caller, er
 	case strings.HasPrefix(strings.ToLower(string(u.Algorithm)), "ed25519"):
 		return nil, invalid(notPassedThrough)
 	case a.policy.nats.Enabled:
-		return a.identifyNATS(NATSToken(token))
+		return a.identifyNATSToken(token)
 	}
 	return nil, errForeignIssuer
 }

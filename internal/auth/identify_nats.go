@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"encoding/json"
 	"regexp"
 	"strings"
 	"time"
@@ -20,12 +21,57 @@ var nkeyForm = regexp.MustCompile(`^(U[A-Z2-7]{55}|S[A-Z2-7]{57})$`)
 // isNKey reports whether a text looks like a public key or a seed of a user of NATS.
 func isNKey(text string) bool { return nkeyForm.MatchString(text) }
 
-// identifyNATS returns the caller of a credential that is passed through. Whether NATS knows it
-// turns out when it is used; see [Gate.NATSAccepted] and [Gate.NATSRefused].
-func (a *attempt) identifyNATS(credential *NATSCredential) (*Caller, error) {
-	if isNKey(credential.Token()) {
-		return nil, invalid(notPassedThrough)
+// maxNATSBytes is how many bytes the user and password, or the token, may take in the CONNECT that
+// shows them to NATS. A server takes 4,096 bytes there unless its max_control_line says otherwise,
+// and the rest of the line has some 300 and the name of the connection.
+const maxNATSBytes = 3 << 10
+
+// errNATSTooLong refuses credentials that have more.
+var errNATSTooLong = invalid("The credential is too long: for NATS, a user with a password, or a " +
+	"token, may have 3 KiB here, as JSON.")
+
+// fitsConnect reports whether the parts of a credential fit into a CONNECT, where they stand as
+// JSON: some bytes take six there.
+func fitsConnect(parts ...string) bool {
+	size := 0
+	for _, part := range parts {
+		if size += len(part); size > maxNATSBytes {
+			return false
+		}
 	}
+	size = 0
+	for _, part := range parts {
+		text, err := json.Marshal(part)
+		if err != nil {
+			return false
+		}
+		size += len(text) - len(`""`)
+	}
+	return size <= maxNATSBytes
+}
+
+// identifyNATSUser returns the caller of a user and password that are passed through.
+func (a *attempt) identifyNATSUser(user, password string) (*Caller, error) {
+	if !fitsConnect(user, password) {
+		return nil, errNATSTooLong
+	}
+	return a.identifyNATS(NATSUser(user, password))
+}
+
+// identifyNATSToken returns the caller of a token that is passed through.
+func (a *attempt) identifyNATSToken(token string) (*Caller, error) {
+	switch {
+	case isNKey(token):
+		return nil, invalid(notPassedThrough)
+	case !fitsConnect(token):
+		return nil, errNATSTooLong
+	}
+	return a.identifyNATS(NATSToken(token))
+}
+
+// identifyNATS returns the caller of a credential that is passed through. Whether NATS knows it
+// turns out when it is used; see [Gate.NATSAccepted] and [Gate.NATSFailed].
+func (a *attempt) identifyNATS(credential *NATSCredential) (*Caller, error) {
 	id := credential.ID()
 	if caller := a.gate.natsCallers.get(tokenHash(id)); caller != nil {
 		if caller.policy != a.policy {
@@ -42,7 +88,7 @@ func (a *attempt) identifyNATS(credential *NATSCredential) (*Caller, error) {
 		return nil, err
 	}
 	if time.Now().Before(a.gate.refusedNATS.get(tokenHash(id))) {
-		return nil, errNATSRefused
+		return nil, ErrNATSRefused
 	}
 	presented := &Presented{Authorization: a.presented.clone().Authorization}
 	return &Caller{
@@ -71,13 +117,14 @@ func (a *attempt) identifyNATSHeader(header string) *Caller {
 	return caller
 }
 
-// errNATSRefused refuses credentials that NATS has refused.
-var errNATSRefused = invalid("NATS does not know this user and password, or this token.")
+// ErrNATSRefused refuses credentials that NATS has refused. It is a *[Refusal].
+var ErrNATSRefused = invalid("NATS does not know this user and password, or this token.")
 
 // NATSAccepted notes that NATS knows the credential of a caller. It is valid then, and passes
-// whatever failures its address has, until [Gate.NATSRefused]. The caller may be a copy with the
-// name that NATS has given it, and it is this copy that Identify returns from now on. A caller with
-// a ticket changes nothing: its end, and what it is good for, are those of the ticket.
+// whatever failures its address has, until [Gate.NATSFailed] says that NATS has refused it. The
+// caller may be a copy with the name that NATS has given it, and it is this copy that Identify
+// returns from now on. A caller with a ticket changes nothing: its end, and what it is good for,
+// are those of the ticket.
 func (g *Gate) NATSAccepted(caller *Caller) {
 	if caller.ticket != nil {
 		return
@@ -87,16 +134,18 @@ func (g *Gate) NATSAccepted(caller *Caller) {
 	g.natsCallers.set(id, caller, caller.sizeInCache())
 }
 
-// NATSRefused notes that NATS does not know the credential that a caller presents from an address.
-// It counts as a failure of the address, unless that is "", and NATS is not asked again for it in
-// the next 10 s. It returns what the client is told.
-func (g *Gate) NATSRefused(caller *Caller, address string) *Refusal {
-	id := tokenHash(caller.NATS.ID())
-	g.natsCallers.remove(id)
-	const size = 100
-	g.refusedNATS.set(id, time.Now().Add(refusedNATSLife), size)
-	if address != "" {
+// NATSFailed notes that a login with a credential, which was presented from an address, did not end
+// in a connection that NATS has accepted. With refused, NATS has said that it does not know the
+// credential: NATS is not asked again for it in the next 10 s. It counts as a failure of the
+// address, except for a credential that NATS knows, whose login may fail because NATS is busy.
+func (g *Gate) NATSFailed(credential NATSID, address string, refused bool) {
+	id := tokenHash(credential)
+	if refused {
+		g.natsCallers.remove(id)
+		const size = 100
+		g.refusedNATS.set(id, time.Now().Add(refusedNATSLife), size)
+	}
+	if address != "" && (refused || g.natsCallers.get(id) == nil) {
 		g.failures.add(address, time.Now())
 	}
-	return errNATSRefused
 }

@@ -3,6 +3,7 @@ package auth_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -92,6 +93,32 @@ func TestNATSCredentialCannotBeFormatted(t *testing.T) {
 	for _, secret := range []string{"ann", "secret", "s3cret", fmt.Sprintf("%x", "secret")} {
 		if strings.Contains(text, secret) {
 			t.Errorf("%s is in %s", secret, text)
+		}
+	}
+}
+
+// What does not fit into a CONNECT of NATS is refused here, and NATS is not asked.
+func TestNATSCredentialIsBounded(t *testing.T) {
+	t.Parallel()
+	gate := gateOf(t, "nats: { enabled: true }")
+	for name, c := range map[string]struct {
+		header string
+		fits   bool
+	}{
+		"a long password":      {basic("ann", strings.Repeat("p", 3069)), true},
+		"a longer password":    {basic("ann", strings.Repeat("p", 3070)), false},
+		"a longer user":        {basic(strings.Repeat("u", 3070), "ann"), false},
+		"a huge password":      {basic("ann", strings.Repeat("p", 40_000)), false},
+		"a long token":         {"Bearer " + strings.Repeat("t", 3072), true},
+		"a longer token":       {"Bearer " + strings.Repeat("t", 3073), false},
+		"what JSON escapes":    {basic("ann", strings.Repeat("<", 600)), false},
+		"some that it escapes": {basic("ann", strings.Repeat("\x01", 500)), true},
+	} {
+		_, err := identify(t, gate, c.header)
+		refusal, refused := errors.AsType[*auth.Refusal](err)
+		if refused == c.fits || refused && (!refusal.Invalid ||
+			!strings.Contains(refusal.Detail, "too long")) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

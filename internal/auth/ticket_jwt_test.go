@@ -157,7 +157,7 @@ func TestTicketOfANATSCredentialIsGoodWhereItIsKnown(t *testing.T) {
 		t.Errorf("who presents the credential itself is %+v: %v", direct, err)
 	}
 	refused(t, there, ticket, "another gateway does not have the credential")
-	here.NATSRefused(caller, "192.0.2.1")
+	here.NATSFailed(caller.NATS.ID(), "192.0.2.1", true)
 	refused(t, here, ticket, "NATS does not know the credential any more")
 	here.NATSAccepted(caller)
 	here.SetPolicy(policyOf(t, tokenFile(annsToken, "")))

@@ -113,9 +113,9 @@ func (s *Server) passThrough(x *exchange) error {
 			Detail: "NATS credentials are not passed through here. Use another credential."}
 	}
 	gate := s.options.Gate
-	i, err := s.options.Identities.Acquire(x.context(), x.caller.NATS)
+	i, err := s.options.Identities.Acquire(x.context(), x.caller.NATS, x.client.credentialAddress())
 	if errors.Is(err, kvclient.ErrWrongCredential) {
-		return gate.NATSRefused(x.caller, x.client.credentialAddress())
+		return auth.ErrNATSRefused
 	}
 	if err != nil {
 		return err

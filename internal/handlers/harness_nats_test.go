@@ -27,8 +27,9 @@ func passThrough(t testing.TB, s *setup) {
 	}
 	pool, err := identity.NewPool(identity.Options{
 		Client: s.handlers.Client, Feeds: s.handlers.Feeds, Bounds: s.handlers.Bounds,
-		Revoked: gate.RevokeNATS, MaxConnections: gate.NATS().MaxConnections,
-		Idle: gate.NATS().Idle, Logger: s.handlers.Logger,
+		Revoked: gate.RevokeNATS, Failed: gate.NATSFailed,
+		MaxConnections: gate.NATS().MaxConnections,
+		Idle:           gate.NATS().Idle, Logger: s.handlers.Logger,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -276,6 +276,32 @@ func TestPassedThroughFloodIsLimitedBeforeNATS(t *testing.T) {
 	g.get(t, "/buckets/shop/keys/a", basicAs("ann")).is(t, 200)
 }
 
+// The longest credential that the gateway passes through fits into the CONNECT of a server with its
+// default settings, and longer ones never get there.
+func TestPassedThroughCredentialsFitIntoAConnect(t *testing.T) {
+	t.Parallel()
+	g, s := startPassing(t, tenants)
+	bucketAs(t, s, "ann", "shop")
+	before, err := s.NATS().Varz(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	longest := "Authorization: Bearer " + strings.Repeat("t", 3072)
+	g.get(t, "/buckets/shop/keys/a", longest).problem(t, 401, "unauthenticated")
+	flood := g.session(t)
+	for _, n := range []int{3073, 5000, 30_000} {
+		long := "Authorization: Bearer " + strings.Repeat("t", n)
+		flood.do(t, "GET", "/buckets/shop/keys/a", nil, long).problem(t, 401, "unauthenticated")
+	}
+	after, err := s.NATS().Varz(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dialled := after.TotalConnections - before.TotalConnections; dialled != 1 {
+		t.Errorf("NATS was asked %d times", dialled)
+	}
+}
+
 func TestPassedThroughNamesAreClean(t *testing.T) {
 	t.Parallel()
 	odd := "an\"n\n\x1b[31m\u202e"

@@ -89,7 +89,7 @@ func TestAccountHasOneWhoHearsForAll(t *testing.T) {
 	s := startServer(t, users...)
 	bucketOf(t, s, "ann", "shop", "v")
 	pool, _ := newPool(t, s.URL())
-	first, err := pool.Acquire(t.Context(), credentialOf("ann"))
+	first, err := pool.Acquire(t.Context(), credentialOf("ann"), "")
 	if err != nil {
 		t.Fatal(err)
 	}

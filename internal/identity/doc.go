@@ -7,9 +7,10 @@
 // # An identity
 //
 //	event                    | none yet           | opening        | open            | ended
-//	a caller comes           | opening, if there  | waits          | is used         | another one
-//	                         | is a place         |                |                 | is opened
-//	NATS accepts it          | -                  | open           | -               | -
+//	a caller comes           | opening, if it can | waits          | is used         | another one
+//	                         | have a place       |                |                 | is opened
+//	NATS accepts it          | -                  | takes a place: | -               | -
+//	                         |                    | open           |                 |
 //	NATS refuses it          | -                  | none           | ended: what is  | -
 //	                         |                    |                | under way for   |
 //	                         |                    |                | it is revoked   |
@@ -27,10 +28,12 @@
 //
 // # Wrong credentials
 //
-// A wrong credential has a place only while NATS is asked, and one address has few credentials
-// about which NATS is being asked. What NATS has refused is remembered by the gate, and limited by
-// address, before anybody comes here: see [auth.Gate.NATSRefused]. A credential that is open goes
-// on working from such an address, too.
+// A credential about which NATS is being asked has a place among the logins, of which one address
+// has few, and none among the identities: nobody's connection is closed for what NATS has not
+// accepted. Each login that does not end in a connection is told to the gate, whoever still waits
+// for it. The gate remembers what NATS has refused, and limits such logins by address, before
+// anybody comes here: see [auth.Gate.NATSFailed]. A credential that is open goes on working from
+// such an address, too.
 //
 // A server that checks no credentials accepts any, so an invented one would say who calls. Where
 // the server does not ask for credentials, it is asked about one that nobody has; if it accepts

@@ -2,7 +2,10 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"kvgateway/internal/kvclient"
 )
 
 // endLocked makes an identity serve nobody new. p.mu must be held.
@@ -10,6 +13,14 @@ func (p *Pool) endLocked(i *Identity) {
 	i.ended = true
 	if id := i.credential.ID(); p.identities[id] == i {
 		delete(p.identities, id)
+	}
+}
+
+// loginFailed tells of a login that did not end in a connection which NATS has accepted.
+func (p *Pool) loginFailed(i *Identity) {
+	refused := errors.Is(i.err, kvclient.ErrWrongCredential)
+	if p.options.Failed != nil && (refused || p.options.Client.Connected()) {
+		p.options.Failed(i.credential.ID(), i.address, refused)
 	}
 }
 
@@ -100,9 +111,7 @@ func (p *Pool) Close(ctx context.Context) {
 	for _, i := range p.open() {
 		p.mu.Lock()
 		if !i.ended {
-			p.endLocked(i)
-			p.closeLocked(i)
-			i.users++ // whoever releases it now must not close it once more
+			p.shutLocked(i)
 		}
 		p.mu.Unlock()
 	}
@@ -115,6 +124,13 @@ func (p *Pool) Close(ctx context.Context) {
 	case <-done:
 	case <-ctx.Done():
 	}
+}
+
+// shutLocked closes an identity that has not ended, whoever uses it. p.mu must be held.
+func (p *Pool) shutLocked(i *Identity) {
+	p.endLocked(i)
+	p.closeLocked(i)
+	i.users++ // whoever releases it now must not close it once more
 }
 
 // Size returns how many identities there are.

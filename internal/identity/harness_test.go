@@ -112,7 +112,7 @@ func credentialOf(name string) *auth.NATSCredential {
 // acquire returns the identity of a user, which is released at the end of the test.
 func acquire(t testing.TB, pool *identity.Pool, name string) *identity.Identity {
 	t.Helper()
-	i, err := pool.Acquire(t.Context(), credentialOf(name))
+	i, err := pool.Acquire(t.Context(), credentialOf(name), "")
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}

@@ -21,6 +21,8 @@ type Identity struct {
 	credential *auth.NATSCredential
 	// owner is the address whose share the place is of.
 	owner string
+	// address is the address from which the credential was presented first.
+	address string
 	// opened is closed when the fields of the next group are set.
 	opened chan struct{}
 
@@ -38,7 +40,8 @@ type Identity struct {
 
 	// place is its place among all identities.
 	place bound.Hold
-	// users is how many hold it.
+	// users is how many hold it. The login is one of them, so that nobody closes what is being
+	// opened.
 	users int
 	// idleSince is when the last one has released it.
 	idleSince time.Time
@@ -105,6 +108,11 @@ func (i *Identity) Retain() {
 func (i *Identity) Release() {
 	i.pool.mu.Lock()
 	defer i.pool.mu.Unlock()
+	i.releaseLocked()
+}
+
+// releaseLocked is Release. The mutex of the pool must be held.
+func (i *Identity) releaseLocked() {
 	if i.users--; i.users > 0 {
 		return
 	}
@@ -114,25 +122,41 @@ func (i *Identity) Release() {
 	}
 }
 
-// open connects to NATS. It runs on a goroutine of its own, once.
+// open connects to NATS. It runs on a goroutine of its own, once. The identity has its place among
+// all others once NATS has accepted the credential, and not before: what anybody can invent takes
+// the place of nobody.
 func (i *Identity) open() {
 	p := i.pool
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
+	if i.err = i.login(ctx); i.err != nil {
+		p.loginFailed(i)
+		return
+	}
+	if i.err = p.takePlace(i); i.err != nil {
+		i.client.Close(ctx)
+		return
+	}
+	i.feeds = p.options.Feeds.Beside(i.client, p.places)
+	i.account = i.client.Account()
+	i.accountName, i.name = i.nameAccount(), i.nameCaller()
+	p.accounts.join(i.account, i.client)
+}
+
+// login makes the client, which is connected to NATS as the user.
+func (i *Identity) login(ctx context.Context) (err error) {
+	p := i.pool
 	user := kvclient.User{Token: i.credential.Token()}
 	user.Name, user.Password = i.credential.User()
-	i.client, i.err = p.options.Client.As(ctx, user, p.others, func(error) { p.revoked(i) })
-	if i.err == nil && !i.client.AsksForCredentials() {
-		if i.err = p.checks.check(ctx, p.options.Client, p.others); i.err != nil {
-			i.client.Close(ctx)
-		}
+	i.client, err = p.options.Client.As(ctx, user, p.others, func(error) { p.revoked(i) })
+	if err != nil || i.client.AsksForCredentials() {
+		return err
 	}
-	if i.err == nil {
-		i.feeds = p.options.Feeds.Beside(i.client, p.places)
-		i.account = i.client.Account()
-		i.accountName, i.name = i.nameAccount(), i.nameCaller()
-		p.accounts.join(i.account, i.client)
+	if err := p.checks.check(ctx, p.options.Client, p.others); err != nil {
+		i.client.Close(ctx)
+		return err
 	}
+	return nil
 }
 
 // close ends what the identity has. It may take a while.

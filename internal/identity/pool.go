@@ -29,6 +29,12 @@ type Options struct {
 	// Revoked is called when NATS does not accept a credential any more that was open, so that what
 	// is under way for it ends. It must not block.
 	Revoked func(auth.NATSID)
+	// Failed is called once for each login that did not end in a connection which NATS has
+	// accepted, whether anybody waits for it still or not. It is given the credential, the address
+	// that [Pool.Acquire] was given, and whether NATS has refused the credential. It is not called
+	// for what says nothing of a credential, since the gateway itself does not reach NATS either.
+	// It must not block.
+	Failed func(credential auth.NATSID, address string, refused bool)
 	// Bounds is where the bounds of the pool are listed; nil for a set of its own.
 	Bounds *bound.Set
 	// Logger takes what the pool logs.
@@ -61,6 +67,9 @@ type Pool struct {
 	// closed says that Close was called.
 	closed bool
 }
+
+// errClosed is the error of whoever comes after Close.
+var errClosed = fmt.Errorf("%w: the gateway is being stopped", kv.ErrUnavailable)
 
 // maxLogins is how many logins there may be at once; one address may have loginsOfOwner.
 const (
@@ -112,11 +121,13 @@ func NewPool(options Options) (*Pool, error) {
 }
 
 // Acquire returns the identity of a credential, and opens it if need be. The owner of the context
-// is who opens it. It must be released. The errors are [kvclient.ErrWrongCredential], an
-// *[auth.Refusal] where the server checks nothing, a *[bound.FullError], a *[kv.DeniedError],
-// [kv.ErrUnavailable], and the error of the context.
-func (p *Pool) Acquire(ctx context.Context, credential *auth.NATSCredential) (*Identity, error) {
-	i, err := p.find(ctx, credential)
+// is who opens it, and address is what Failed is told of it. It must be released. The errors are
+// [kvclient.ErrWrongCredential], an *[auth.Refusal] where the server checks nothing, a
+// *[bound.FullError], a *[kv.DeniedError], [kv.ErrUnavailable], and the error of the context.
+func (p *Pool) Acquire(
+	ctx context.Context, credential *auth.NATSCredential, address string,
+) (*Identity, error) {
+	i, err := p.find(ctx, credential, address)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +153,9 @@ func (p *Pool) Acquire(ctx context.Context, credential *auth.NATSCredential) (*I
 
 // find returns the identity of a credential with one more user, and begins to open it if there is
 // none.
-func (p *Pool) find(ctx context.Context, credential *auth.NATSCredential) (*Identity, error) {
+func (p *Pool) find(
+	ctx context.Context, credential *auth.NATSCredential, address string,
+) (*Identity, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if i := p.identities[credential.ID()]; i != nil {
@@ -150,23 +163,23 @@ func (p *Pool) find(ctx context.Context, credential *auth.NATSCredential) (*Iden
 		return i, nil
 	}
 	if p.closed {
-		return nil, fmt.Errorf("%w: the gateway is being stopped", kv.ErrUnavailable)
+		return nil, errClosed
 	}
 	owner := bound.OwnerOf(ctx)
+	if err := p.roomLocked(owner); err != nil {
+		return nil, err
+	}
 	login := new(bound.Hold)
 	if err := p.logins.Take(ctx, login, owner, 1, nil); err != nil {
 		return nil, err
 	}
 	i := &Identity{
-		pool: p, credential: credential, owner: owner, users: 1, opened: make(chan struct{}),
-	}
-	if err := p.takePlaceLocked(ctx, i); err != nil {
-		login.Release()
-		return nil, err
+		pool: p, credential: credential, owner: owner, address: address,
+		opened: make(chan struct{}),
+		users:  2, // the request, and the login itself until wasOpened
 	}
 	p.identities[credential.ID()] = i
 	p.work.Go(func() {
-		defer close(i.opened)
 		i.open()
 		login.Release()
 		p.wasOpened(i)
@@ -174,22 +187,46 @@ func (p *Pool) find(ctx context.Context, credential *auth.NATSCredential) (*Iden
 	return i, nil
 }
 
-// wasOpened notes what has become of an identity that was to be opened.
+// wasOpened notes what has become of an identity that was to be opened, and tells those that wait.
 func (p *Pool) wasOpened(i *Identity) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if i.err == nil {
+	defer close(i.opened)
+	switch {
+	case i.err != nil:
+		p.endLocked(i)
+		i.place.Release()
+	case p.closed && !i.ended:
+		p.shutLocked(i)
+	default:
 		p.sweepLocked()
-		return
 	}
-	p.endLocked(i)
-	i.place.Release()
+	i.releaseLocked()
 }
 
-// takePlaceLocked takes a place for an identity, if need be that of one that nobody uses.
-func (p *Pool) takePlaceLocked(ctx context.Context, i *Identity) error {
+// roomLocked returns an error if an identity could not have a place, even if nobody used the others
+// that are not in use: then NATS need not be asked. p.mu must be held.
+func (p *Pool) roomLocked(owner string) error {
+	var place bound.Hold
+	err := p.connections.Take(context.Background(), &place, owner, 1, nil)
+	place.Release()
+	full, isFull := errors.AsType[*bound.FullError](err)
+	if isFull && p.idleLocked(owner, full.OfOwner) != nil {
+		return nil
+	}
+	return err
+}
+
+// takePlace takes a place for an identity whose credential NATS has accepted, if need be that of
+// one that nobody uses. It returns a *[bound.FullError] or [kv.ErrUnavailable].
+func (p *Pool) takePlace(i *Identity) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return errClosed
+	}
 	for {
-		err := p.connections.Take(ctx, &i.place, i.owner, 1, nil)
+		err := p.connections.Take(context.Background(), &i.place, i.owner, 1, nil)
 		full, isFull := errors.AsType[*bound.FullError](err)
 		if !isFull {
 			return err

@@ -62,7 +62,7 @@ func TestPoolLeavesTheUserOutOfTheURL(t *testing.T) {
 		if !errors.Is(err, kv.ErrBucketNotFound) {
 			t.Errorf("%s: ann reads %q (%v)", url, value, err)
 		}
-		_, err = pool.Acquire(t.Context(), credentialOf("stranger"))
+		_, err = pool.Acquire(t.Context(), credentialOf("stranger"), "")
 		wantWrong(t, err)
 	}
 }
@@ -104,7 +104,7 @@ func TestPoolRefusesServersThatCheckNothing(t *testing.T) {
 	for _, credential := range []*auth.NATSCredential{
 		credentialOf("ann"), auth.NATSToken("t"),
 	} {
-		_, err := pool.Acquire(t.Context(), credential)
+		_, err := pool.Acquire(t.Context(), credential, "")
 		wantRefused(t, err)
 	}
 }
@@ -120,7 +120,7 @@ func TestPoolAcceptsServersWithAnonymousUsers(t *testing.T) {
 	enableJetStream(t, s, users...)
 	pool, _ := newPool(t, s.URL())
 	acquire(t, pool, "ann")
-	_, err := pool.Acquire(t.Context(), credentialOf("stranger"))
+	_, err := pool.Acquire(t.Context(), credentialOf("stranger"), "")
 	wantWrong(t, err)
 }
 
@@ -157,7 +157,7 @@ func TestPoolKeepsNoPlaceForWrongCredentials(t *testing.T) {
 	s := startServer(t, user{name: "ann", account: "A"})
 	pool, _ := newPool(t, s.URL(), func(o *identity.Options) { o.MaxConnections = 4 })
 	for n := range 10 {
-		_, err := pool.Acquire(t.Context(), credentialOf(fmt.Sprint("stranger-", n)))
+		_, err := pool.Acquire(t.Context(), credentialOf(fmt.Sprint("stranger-", n)), "")
 		wantWrong(t, err)
 	}
 	if pool.Size() != 0 {
@@ -175,7 +175,7 @@ func TestPoolEvictsTheOneThatIsIdleForLongest(t *testing.T) {
 	s := startServer(t, users...)
 	pool, _ := newPool(t, s.URL(), func(o *identity.Options) { o.MaxConnections = 4 })
 	for _, name := range []string{"u0", "u1", "u2"} { // u0 stays in use
-		i, err := pool.Acquire(t.Context(), credentialOf(name))
+		i, err := pool.Acquire(t.Context(), credentialOf(name), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,7 +193,7 @@ func TestPoolEvictsTheOneThatIsIdleForLongest(t *testing.T) {
 	if n := dials(); n != 0 {
 		t.Errorf("%d of those in use or used last were closed", n)
 	}
-	_, err := pool.Acquire(t.Context(), credentialOf("u5"))
+	_, err := pool.Acquire(t.Context(), credentialOf("u5"), "")
 	if _, full := errors.AsType[*bound.FullError](err); !full {
 		t.Errorf("with all in use, the error is %v", err)
 	}
@@ -210,7 +210,7 @@ func TestPoolKeepsPlacesForOtherAddresses(t *testing.T) {
 	pool, _ := newPool(t, s.URL(), func(o *identity.Options) { o.MaxConnections = 4 })
 	one, other := bound.WithOwner(t.Context(), "a"), bound.WithOwner(t.Context(), "b")
 	for n := range 4 {
-		i, err := pool.Acquire(one, credentialOf(fmt.Sprint("u", n)))
+		i, err := pool.Acquire(one, credentialOf(fmt.Sprint("u", n)), "")
 		full, isFull := errors.AsType[*bound.FullError](err)
 		switch {
 		case n < 3 && err == nil:
@@ -219,7 +219,7 @@ func TestPoolKeepsPlacesForOtherAddresses(t *testing.T) {
 			t.Errorf("u%d: %v", n, err)
 		}
 	}
-	i, err := pool.Acquire(other, credentialOf("u4"))
+	i, err := pool.Acquire(other, credentialOf("u4"), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func TestPoolClosesIdleIdentities(t *testing.T) {
 	s := startServer(t, user{name: "ann", account: "A"}, user{name: "bob", account: "A"})
 	pool, _ := newPool(t, s.URL(), func(o *identity.Options) { o.Idle = 100 * time.Millisecond })
 	acquire(t, pool, "ann")
-	i, err := pool.Acquire(t.Context(), credentialOf("bob"))
+	i, err := pool.Acquire(t.Context(), credentialOf("bob"), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +260,7 @@ func TestPoolRevokesWhatNATSDoesNotAcceptAnyMore(t *testing.T) {
 	if took := time.Since(began); took > time.Second {
 		t.Errorf("it took %v", took)
 	}
-	_, err := pool.Acquire(t.Context(), credentialOf("ann"))
+	_, err := pool.Acquire(t.Context(), credentialOf("ann"), "")
 	wantWrong(t, err)
 	if _, err := bob.Client().BucketNames(t.Context()); err != nil {
 		t.Errorf("bob: %v", err)
@@ -301,7 +301,7 @@ func TestPoolSaysThatTheServerIsAway(t *testing.T) {
 	s := startServer(t, user{name: "ann", account: "A"})
 	pool, _ := newPool(t, s.URL())
 	s.Stop()
-	_, err := pool.Acquire(t.Context(), credentialOf("ann"))
+	_, err := pool.Acquire(t.Context(), credentialOf("ann"), "")
 	if !errors.Is(err, kv.ErrUnavailable) {
 		t.Errorf("the error is %v", err)
 	}
@@ -314,7 +314,7 @@ func TestPoolClosesWhatIsInUse(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, user{name: "ann", account: "A"})
 	pool, own := newPool(t, s.URL())
-	i, err := pool.Acquire(t.Context(), credentialOf("ann"))
+	i, err := pool.Acquire(t.Context(), credentialOf("ann"), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -325,7 +325,7 @@ func TestPoolClosesWhatIsInUse(t *testing.T) {
 	if ctx.Err() != nil || i.Client().Connected() || !own.Connected() {
 		t.Error("it is not closed")
 	}
-	if _, err := pool.Acquire(t.Context(), credentialOf("ann")); err == nil {
+	if _, err := pool.Acquire(t.Context(), credentialOf("ann"), ""); err == nil {
 		t.Error("another one is opened")
 	}
 }
