@@ -179,7 +179,9 @@ func TestHalfSentValuesTakeBoundedMemory(t *testing.T) {
 	eventually(t, "bodies are held", func() bool {
 		return g.metric(t, "kvgw_bound_waiting", held) > 50 || heapInUse()-before > 150<<20
 	})
-	if grown := heapInUse() - before; grown > 64<<20 {
+	// Without the bound it would be 200 MiB. Half of that leaves room for what the connections of
+	// the test itself hold on a busy machine.
+	if grown := heapInUse() - before; grown > 100<<20 {
 		t.Errorf("the heap grew by %d MiB", grown>>20)
 	}
 	g.do(t, "PUT", "/buckets/shop/keys/small", "v").is(t, 200)
