@@ -18,7 +18,7 @@ import (
 // A long poll ends with the right to get its key. Those of other callers go on.
 func TestLongPollEndsWithTheRightsOfItsCaller(t *testing.T) {
 	t.Parallel()
-	soon := time.Now().Add(time.Second).UTC().Format(time.RFC3339Nano)
+	soon := time.Now().Add(slowdown * time.Second).UTC().Format(time.RFC3339Nano)
 	g := startGuarded(t, []string{"gone > get", "less > get", "stays > get",
 		"short > get " + soon})
 	kv := g.shop(t)
