@@ -95,7 +95,7 @@ func (b *Bucket) lastEntry(
 		case err == nil && consistency == Any:
 			return e, Any, nil
 		}
-		missed = err != nil && consistency == Any
+		missed = err != nil && consistency == Any && !errors.Is(err, errNobodyAnswered)
 	}
 	e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.String()})
 	if missed && isDenied(err) {
@@ -122,13 +122,17 @@ func (b *Bucket) direct(ctx context.Context, msg *nats.Msg) (e kv.Entry, stream 
 		if _, err := b.rebind(ctx); err != nil {
 			return kv.Entry{}, "", err
 		}
-		return kv.Entry{}, "", kv.ErrKeyNotFound
+		return kv.Entry{}, "", errNobodyAnswered
 	}
 	if err != nil {
 		return kv.Entry{}, "", err
 	}
 	return b.directEntry(reply)
 }
+
+// errNobodyAnswered is the [kv.ErrKeyNotFound] of a direct get to which nobody seems to listen. It
+// says nothing of the key.
+var errNobodyAnswered = fmt.Errorf("%w: nobody answers direct gets", kv.ErrKeyNotFound)
 
 // A getRequest is a request to STREAM.MSG.GET.
 type getRequest struct {
