@@ -310,7 +310,7 @@ func TestPassedThroughNamesAreClean(t *testing.T) {
 	put(t, bucketAs(t, s, "ann", "shop"), "a", "v")
 	g.get(t, "/buckets/shop/keys/a", basicAs(odd)).is(t, 200)
 	natstest.Eventually(t, patience, "the request is logged", func() bool {
-		return strings.Contains(g.log.String(), `"caller":"an_n_`)
+		return strings.Contains(g.log.String(), `"caller":"claimed:an_n_`)
 	})
 	if log := g.log.String(); strings.Contains(log, "[31m") {
 		t.Errorf("the log has the name as it came: %s", log)

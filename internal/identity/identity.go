@@ -64,9 +64,11 @@ func (i *Identity) nameAccount() string {
 	return strconv.QuoteToASCII(i.account)
 }
 
-// Name returns what logs call the caller: the user as whom NATS has accepted it, as far as the name
-// has letters, digits and simple signs, and the beginning of its id, by which callers differ. Of a
-// token only that is told.
+// Name returns what logs call the caller: the user that it says it is, marked as claimed, as far as
+// the name has letters, digits and simple signs, and the beginning of its id, by which callers
+// differ. Of a token only that is told. The name is a claim, since NATS does not say in the INFO of
+// the connection as which user it has accepted the credential: with auth callout it may accept any
+// name with a good password.
 func (i *Identity) Name() string { return i.name }
 
 // nameCaller returns what Name does.
@@ -75,7 +77,7 @@ func (i *Identity) nameCaller() string {
 	if user == "" {
 		return "token#" + i.credential.ID().String()
 	}
-	return cleaned(user) + "#" + i.credential.ID().String()
+	return "claimed:" + cleaned(user) + "#" + i.credential.ID().String()
 }
 
 // maxName is how many bytes of a user's name are told.
