@@ -97,9 +97,12 @@ func TestClusterGoesOnWithoutOneServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	write("and again")
-	if !strings.Contains(c.stdout.String(), "nats-1 has ended (signal: killed)") {
-		t.Errorf("the end of nats-1 is not told:\n%s", c.stdout)
-	}
+	eventually(t, "the end of nats-1 in the output", func() error {
+		if !strings.Contains(c.stdout.String(), "nats-1 has ended (signal: killed)") {
+			return fmt.Errorf("it is not told:\n%s", c.stdout)
+		}
+		return nil
+	})
 	if code := c.stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
