@@ -284,7 +284,7 @@ func (s *session) patchBucket() {
 		s.Context(), s.bucket, patch)
 	s.answered(err, patched.HTTPResponse, http.StatusOK)
 	s.equal("history", patched.JSON200.History, int32(7))
-	s.equal("description", patched.JSON200.Description, "")
+	s.equal("description", *patched.JSON200.Description, "")
 }
 
 func (s *session) purgeMarkers() {

@@ -41,6 +41,10 @@ func (nobody) Bearer(context.Context, gen.OperationName) (gen.Bearer, error) {
 	return gen.Bearer{}, ogenerrors.ErrSkipClientSecurity
 }
 
+func (nobody) Cookie(context.Context, gen.OperationName) (gen.Cookie, error) {
+	return gen.Cookie{}, ogenerrors.ErrSkipClientSecurity
+}
+
 func (nobody) Ticket(context.Context, gen.OperationName) (gen.Ticket, error) {
 	return gen.Ticket{}, ogenerrors.ErrSkipClientSecurity
 }
