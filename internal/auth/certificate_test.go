@@ -33,7 +33,7 @@ func certificate(t *testing.T, names ...string) *x509.Certificate {
 	return c
 }
 
-// withChain asks a gate who comes with a chain of certificates.
+// withChain returns the caller that a gate makes of a header and a chain of certificates.
 func withChain(
 	t *testing.T, gate *auth.Gate, header string, chain ...*x509.Certificate,
 ) (*auth.Caller, error) {

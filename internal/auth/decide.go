@@ -12,8 +12,8 @@ import (
 // more. One call at a time decides, and looks for the policy only then, so that no older decision
 // comes after a newer one.
 //
-// Callers who are not known any more come first, and those with much under way last, so that nobody
-// who has lost their rights goes on for as long as it takes to decide about somebody else.
+// Callers that are not known any more come first, and those with much under way last. So what one
+// caller may not do any more ends without waiting for the decisions about others.
 func (g *Gate) decideAnew(callers ...*followedCaller) {
 	g.followers.deciding.Lock()
 	defer g.followers.deciding.Unlock()

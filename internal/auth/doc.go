@@ -1,9 +1,9 @@
 // Package auth decides who is calling, what they may do, and until when.
 //
-// A [Policy] is an auth file that was read and checked. A [Gate] has the policy in force, and turns
-// what a request presents into a [Caller], whose [Rights] say what it may do. Whatever outlives the
-// decision, such as a stream, follows its caller ([Gate.Follow]) and is ended when the right, the
-// credential or the caller is gone.
+// A [Policy] is an auth file that was read and checked. A [Gate] has the policy in force. From the
+// credential of a request it makes a [Caller], whose [Rights] say what may be done. What outlives
+// the decision, such as a stream, follows its caller ([Gate.Follow]) and is ended when the right,
+// the credential or the caller is gone.
 //
 // # Words
 //

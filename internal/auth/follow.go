@@ -35,8 +35,8 @@ type Underway interface {
 	// [Follower] is closed.
 	StillAllowed(*Rights) bool
 
-	// End tells that the rights with which it began are gone, or about to be; until says when its
-	// credential ends, or has ended, if that is the reason. It is called on another goroutine,
+	// End is called when the rights with which it began are gone, or about to be. If the reason is
+	// the end of its credential, until is the time of that end. End is called on another goroutine,
 	// perhaps once more while or after its [Follower] is closed, and must not block.
 	End(reason End, until time.Time)
 }
