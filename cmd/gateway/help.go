@@ -87,7 +87,8 @@ var helpTexts = map[string]string{
 		"and metadata for clients with OAuth name it.",
 	"ticket-key": "File with keys that sign the tickets of browsers, each on a line, as openssl " +
 		"rand -base64 32 makes them. The first signs, and all of them check. Gateways with the " +
-		"same keys take each other's tickets. Without it each process has a random key.",
+		"same keys take each other's tickets, and know the retries of callers with NATS " +
+		"credentials. Without it each process has a random key.",
 	"audit-log": "Write a line of JSON for each change that is asked for, done or refused, to " +
 		"this file, or to the standard output for -. SIGHUP opens the file anew. If lines cannot " +
 		"be written, changes are refused.",

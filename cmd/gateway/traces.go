@@ -112,7 +112,8 @@ func (c *config) keepTicketKeys(
 	if c.TicketKey == "" {
 		if c.AuthFile != "" {
 			log.Info().Msg("tickets are signed with a random key: other gateways do not take " +
-				"them, nor does this one after a restart. Share a --ticket-key")
+				"them, nor does this one after a restart; it is the same with the idempotency " +
+				"keys of callers with NATS credentials. Share a --ticket-key")
 		}
 		return nil
 	}

@@ -1,12 +1,12 @@
 package auth
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"hash"
 	"io"
 	"time"
 )
@@ -92,10 +92,30 @@ func natsID(parts ...string) (id NATSID) {
 	return id
 }
 
-// writeSized writes a text after its length, so that other texts cannot come to the same bytes.
-func writeSized(h hash.Hash, text string) {
-	fmt.Fprintf(h, "%d:", len(text)) // A hash never fails (see hash.Hash).
-	_, _ = io.WriteString(h, text)
+// writeSized writes a text after its length, so that other texts cannot come to the same bytes. The
+// writer is one that never fails, such as a hash.
+func writeSized(w io.Writer, text string) {
+	fmt.Fprintf(w, "%d:", len(text))
+	_, _ = io.WriteString(w, text)
+}
+
+// NATSScope returns a text for what belongs to a credential of NATS in an account, such as its
+// idempotency keys, and to no other one. Nothing of it is a claim: it is a keyed digest of the user
+// and the password together, or of the token, and of account, which is what the server has said
+// that the account is called. The name of a user alone would be a claim, since with an auth callout
+// NATS may accept one name with several passwords, each as another user.
+//
+// The key is the first one of [TicketKeys]. So gateways with the same keys have the same scopes,
+// before and after a restart; and whoever reads what is stored under a scope cannot try passwords
+// on it. A credential with another password has another scope, and so has every credential after
+// the first key has changed, or at a gateway with a random key: a retry that comes after that is a
+// new request.
+func (g *Gate) NATSScope(c *NATSCredential, account string) string {
+	var message bytes.Buffer
+	for _, part := range []string{c.user, c.password, c.token, account} {
+		writeSized(&message, part)
+	}
+	return hex.EncodeToString(g.ticketKeys.signing().mac("nats-scope", message.Bytes()))
 }
 
 // hidden stands for a credential in whatever is formatted.

@@ -91,6 +91,13 @@ func startPassing(
 	t.Helper()
 	s := natstest.Start(t, natstest.Options{Configure: natsUsers(users...)})
 	accountsHaveJetStream(t, s, users...)
+	return startBefore(t, s, configure...), s
+}
+
+// startBefore runs a gateway that passes credentials through, before a nats-server that has the
+// user "gateway".
+func startBefore(t testing.TB, s *natstest.Server, configure ...func(*setup)) *gateway {
+	t.Helper()
 	policy, err := auth.Parse([]byte("nats: { enabled: true }"))
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +111,7 @@ func startPassing(
 		u.handlers.Bounds, u.feeds.Bounds = bounds, bounds
 		u.handlers.Gate = auth.NewGate(policy)
 	}}, configure...)
-	return start(t, all...), s
+	return start(t, all...)
 }
 
 // basicAs is the header with the credential of a user.

@@ -29,19 +29,19 @@ func (x *exchange) idempotency() (i kvclient.Idempotency, err error) {
 			". Send a string in double quotes that is new for each request and the same for its "+
 			`retries, such as "8e03978e-40d5-43dd".`)
 	}
-	i = kvclient.Idempotency{Key: key}
-	user := ""
-	if x.caller.NATS != nil {
-		user, _ = x.caller.NATS.User()
+	return kvclient.Idempotency{Key: key, Caller: x.idempotencyScope()}, nil
+}
+
+// idempotencyScope returns what tells the idempotency keys of a caller from those of all others; ""
+// for callers without a credential, who share theirs.
+func (x *exchange) idempotencyScope() string {
+	switch x.caller.Kind {
+	case auth.Anonymous:
+		return ""
+	case auth.NATS: // the name in logs is claimed, and another one at each gateway
+		return "nats " + x.gate.NATSScope(x.caller.NATS, x.store.account())
 	}
-	switch {
-	case user != "":
-		// The user that NATS has accepted is the same at every gateway, unlike the name in logs.
-		i.Caller = "nats user " + user
-	case x.caller.Kind != auth.Anonymous:
-		i.Caller = x.caller.Kind.String() + " " + x.caller.Name
-	}
-	return i, nil
+	return x.caller.Kind.String() + " " + x.caller.Name
 }
 
 // idempotencyOf is idempotency for a write of a key. A caller who may not get the key must not
