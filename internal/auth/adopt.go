@@ -44,11 +44,12 @@ func (g *Gate) keysOf(i *issuer) *issuerKeys {
 }
 
 // issuerInForce returns an issuer with its keys. If nothing has changed, it is the one in force, by
-// which its tokens were checked.
+// which its tokens were checked. One whose file has other keys is another issuer: with the one in
+// force, the next adoption would put the keys of before in force again.
 func (g *Gate) issuerInForce(i *issuer, keys *issuerKeys) *issuer {
 	if before := g.policy.Load(); before != nil {
 		same := before.issuers[i.name]
-		if same != nil && same.inUse == keys &&
+		if same != nil && same.inUse == keys && same.keys.hasKeysOf(i.keys) &&
 			reflect.DeepEqual(same.issuerTerms, i.issuerTerms) {
 			return same
 		}

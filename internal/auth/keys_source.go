@@ -35,6 +35,15 @@ type keySource struct {
 	keys *keySet
 }
 
+// hasKeysOf reports whether the file of the source had the same keys as that of another one when
+// each was read. It is true for two addresses.
+func (s keySource) hasKeysOf(other keySource) bool {
+	if s.keys == nil || other.keys == nil {
+		return s.keys == other.keys
+	}
+	return s.keys.text == other.keys.text
+}
+
 // issuerKeys are the keys of one issuer in use. They belong to the issuer: a key of another one is
 // never looked up here, whatever its id. A gate keeps them when a policy changes and the issuer
 // still has the same source, so that a change of rules does not depend on the issuer's server.

@@ -349,19 +349,6 @@ func TestJWTThatIsKnownEndsAllTheSame(t *testing.T) {
 	})
 }
 
-// A file with keys is read with the auth file.
-func TestKeyFileThatChangesVoidsItsTokens(t *testing.T) {
-	t.Parallel()
-	old, next := a256(), signingKey{"1", jose.RS256, rsaKey2()}
-	one, two := keyFile(t, old), keyFile(t, next)
-	gate := gateOf(t, jwtFile(issuerEntry(issuerA, one, "RS256")))
-	token := old.sign(t, nil, claimsOf(issuerA, nil))
-	isAccepted(t, gate, token, "with its key")
-	gate.SetPolicy(policyOf(t, jwtFile(issuerEntry(issuerA, two, "RS256"))))
-	isRefused(t, gate, token, "signature", "with another key of the same id")
-	isAccepted(t, gate, next.sign(t, nil, claimsOf(issuerA, nil)), "the new key")
-}
-
 // A request that waits for keys is not at work.
 func TestTurnPausesWhileKeysAreFetched(t *testing.T) {
 	t.Parallel()
