@@ -106,6 +106,15 @@ func (i *Identity) Retain() {
 	i.users++
 }
 
+// HasEnded reports whether the identity serves nobody new, mostly since NATS does not accept its
+// credential any more. Whoever follows its caller looks here after that: [Options.Revoked] is told
+// once, and ends what follows by then.
+func (i *Identity) HasEnded() bool {
+	i.pool.mu.Lock()
+	defer i.pool.mu.Unlock()
+	return i.ended
+}
+
 // Release ends a hold. An identity that nobody holds can be closed.
 func (i *Identity) Release() {
 	i.pool.mu.Lock()
