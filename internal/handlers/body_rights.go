@@ -13,7 +13,7 @@ func (b *requestBody) followCaller(x *exchange) {
 		return
 	}
 	b.gate, b.still = x.gate, x.still()
-	b.gate.Follow(&b.ofCaller, x.caller, b)
+	x.follow(&b.ofCaller, b)
 }
 
 // unfollow ends the following.

@@ -138,6 +138,9 @@ func (s store) hold() {
 	}
 }
 
+// hasEnded reports whether NATS does not accept the credential of the identity any more.
+func (s store) hasEnded() bool { return s.identity != nil && s.identity.HasEnded() }
+
 // release ends what the request has of the identity, or a hold.
 func (s store) release() {
 	if s.identity != nil {

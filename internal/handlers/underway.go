@@ -119,7 +119,17 @@ func (x *exchange) endWithRights() {
 	var ctx context.Context
 	ctx, u.cancel = context.WithCancel(x.context())
 	x.request, x.underway = x.request.WithContext(ctx), u
-	x.gate.Follow(&u.follower, x.caller, u)
+	x.follow(&u.follower, u)
+}
+
+// follow makes something that is under way end with the rights of the caller, until the follower is
+// closed. NATS may have revoked the credential since the caller was found out, of which nobody is
+// told any more.
+func (x *exchange) follow(f *auth.Follower, u auth.Underway) {
+	x.gate.Follow(f, x.caller, u)
+	if x.store.hasEnded() {
+		u.End(auth.RightsChanged, time.Time{})
+	}
 }
 
 // StillAllowed reports whether the request may go on.
@@ -175,6 +185,9 @@ func (x *exchange) whyEnded(err error) error {
 func (x *exchange) rightsLost() error {
 	if err := x.recheck(); err != nil {
 		return err
+	}
+	if x.store.hasEnded() { // NATS has decided, of which the gate remembers nothing.
+		return auth.ErrNATSRefused
 	}
 	return errRightsReturned
 }

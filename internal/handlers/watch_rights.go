@@ -25,7 +25,7 @@ func (o *openStream) followCaller(x *exchange, writer dismissable) {
 		return
 	}
 	o.gate, o.still, o.writer = x.gate, x.still(), writer
-	o.gate.Follow(&o.ofCaller, x.caller, o)
+	x.follow(&o.ofCaller, o)
 }
 
 // StillAllowed reports whether the stream may go on: whether its filters, narrowed to what the
