@@ -111,6 +111,8 @@ const (
 	ReasonSlow = "slow"
 	// ReasonShutdown: the gateway shuts down.
 	ReasonShutdown = "shutdown"
+	// ReasonPermissions: NATS does not let the caller read the bucket any more.
+	ReasonPermissions = "permissions"
 )
 
 // An Event is what a subscription has to send.

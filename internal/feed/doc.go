@@ -157,7 +157,9 @@
 //	inReading,    the bucket is missing                toldMissing   BUCKETDELETED
 //	following     the source is lost                   -             STALE
 //	              the source is back                   -             LIVE
-//	leaving       a poll                               ended         GOAWAY slow
+//	              NATS denies the source, or the       leaving
+//	              reading, to a caller's identity
+//	leaving       a poll                               ended         GOAWAY, for the reason
 //	all of these  the hub closes                       ended         GOAWAY shutdown
 //	              Close                                ended
 //

@@ -131,6 +131,16 @@ func (f *Feed) setState(s sourceState, why error) {
 	}
 }
 
+// dismissAll makes all subscriptions that there are now end with GoAway, for a reason.
+func (f *Feed) dismissAll(reason string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for s := range f.subs {
+		s.leave(reason)
+		s.wake()
+	}
+}
+
 // isLive reports whether there is a source.
 func (f *Feed) isLive() bool {
 	f.mu.Lock()

@@ -86,6 +86,10 @@ type Hub struct {
 	pollLimit pollLimit
 	// stats counts what the feeds do, those of hubs beside this one included.
 	stats *Stats
+	// isOfCaller reports whether the identity is that of a caller, not the gateway's own. What NATS
+	// denies to a caller ends what it watches; what NATS denies to the gateway is the operator's to
+	// fix, and is waited for.
+	isOfCaller bool
 
 	// ctx ends when the hub is closed.
 	ctx context.Context
@@ -196,6 +200,7 @@ func (h *Hub) Beside(client *kvclient.Client, places *Places) *Hub {
 		filterMemory:   h.filterMemory,
 		pollLimit:      h.pollLimit,
 		stats:          h.stats,
+		isOfCaller:     true,
 
 		mailboxLimit: h.mailboxLimit,
 		feedPlaces:   places.feeds,
@@ -288,6 +293,12 @@ func (h *Hub) allFeeds() []*Feed {
 func (h *Hub) routeAdvisory(a kvclient.Advisory) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if a.Kind == kvclient.SomethingDenied {
+		for _, f := range h.feeds {
+			f.source.requestVerify() // what is asked for then may be denied, too
+		}
+		return
+	}
 	if a.Kind == kvclient.Reconnected || a.Kind == kvclient.AdvisoriesMissed {
 		for _, f := range h.feeds {
 			h.passOnLocked(f, a)

@@ -49,7 +49,9 @@ func (s *Subscription) poll(events []Event, limit int) (_ []Event, n pollResult)
 	case closing:
 		return s.goAway(events, ReasonShutdown), pollResult{}
 	case s.state == leaving:
-		f.hub.stats.Slow.Add(1)
+		if s.reason == ReasonSlow {
+			f.hub.stats.Slow.Add(1)
+		}
 		return s.goAway(events, s.reason), pollResult{}
 	}
 	events, hold := s.transitions(events)
@@ -214,6 +216,9 @@ func (s *Subscription) retryReading(r *reading, err error) {
 		s.feed.source.requestVerify() // the source has yet to see that the bucket is another
 	}
 	switch {
+	case s.feed.hub.isOfCaller && isDenied(err):
+		s.leave(ReasonPermissions)
+		s.wake()
 	case errors.Is(err, errUnvouched):
 		s.giveUp()
 	case key.replay || s.to > 0 && s.sent > 0:
@@ -250,8 +255,16 @@ func (s *Subscription) giveUp() {
 		s.resetWithSnapshot(ReasonHorizon)
 		return
 	}
+	s.leave(ReasonSlow)
+}
+
+// leave makes the subscription end with GoAway, for a reason, unless it has ended.
+func (s *Subscription) leave(reason string) {
+	if s.state == ended || s.state == leaving {
+		return
+	}
 	s.relocate()
-	s.state, s.reason = leaving, ReasonSlow
+	s.state, s.reason = leaving, reason
 }
 
 // pollLog sends the changes that came since. rest is what has to be matched with the feed unlocked;

@@ -105,6 +105,9 @@ func (src *source) run(ctx context.Context) {
 			level = zerolog.WarnLevel // the client itself logs a lost connection
 		}
 		src.noteLost(err)
+		if f.hub.isOfCaller && isDenied(err) {
+			f.dismissAll(ReasonPermissions)
+		}
 		if isMissing(err) && f.hub.restFeed(f) {
 			return
 		}
@@ -234,6 +237,12 @@ func (src *source) carryOut(v verdict) error {
 // of the stream can fix.
 func isMissing(err error) bool {
 	return kv.IsNoBucket(err)
+}
+
+// isDenied reports whether an error says that NATS has denied something to the identity.
+func isDenied(err error) bool {
+	_, denied := errors.AsType[*kv.DeniedError](err)
+	return denied
 }
 
 // noteLost notes that there is no source, and why.

@@ -18,8 +18,8 @@ const (
 // A sourceStatus is what a feed knows of its source, and why it has none.
 //
 // It is settled while that is certain. It is not settled at first, after a live source was lost
-// (the reason is known only when the source has been asked for again), and after a feed that rested
-// was roused. New subscribers wait until it is settled.
+// (the reason is known only when the source has been asked for again, unless NATS has denied it),
+// and after a feed that rested was roused. New subscribers wait until it is settled.
 //
 // Feed.mu guards it.
 type sourceStatus struct {
@@ -45,7 +45,7 @@ func (st *sourceStatus) set(s sourceState, why error) (changed bool) {
 	switch {
 	case !st.isSettled():
 		close(st.settled)
-	case before == live && s == stale:
+	case before == live && s == stale && !isDenied(why): // a denial is certain
 		st.unsettle()
 	}
 	return before != s

@@ -49,6 +49,7 @@ func unchanged(have kv.Condition, e *kv.Entry, err error) bool {
 //	the feed reports a change of the key    reads, at least at the revision of the change
 //	the feed is reset, the bucket deleted   reads again, whatever the revision
 //	the feed ends (goaway)                  answers what it read last
+//	NATS denies the feed to the caller      reads once more: 403, or as above
 //	the entry's time to live is over        reads
 //	the time to wait is over                answers what it read last: 304, or 404
 //	the caller loses its rights             ends: 401 or 403
@@ -179,6 +180,7 @@ func (p *waitingPoll) collect(subscription *feed.Subscription) (reported, ended 
 				p.wanted.options.MinRevision, p.wanted.isReported = kv.Position{}, false
 			case feed.GoAway:
 				ended = true
+				reported = reported || event.Reason == feed.ReasonPermissions
 			}
 		}
 		if !more {

@@ -14,6 +14,10 @@
 //	NATS refuses it          | -                  | none           | ended: what is  | -
 //	                         |                    |                | under way for   |
 //	                         |                    |                | it is revoked   |
+//	NATS denies it something | -                  | -              | its feeds look  | -
+//	                         |                    |                | at their        |
+//	                         |                    |                | streams; those  |
+//	                         |                    |                | denied end      |
 //	NATS is away             | -                  | none           | dials on        | -
 //	unused for the idle time | -                  | -              | closed          | -
 //	unused, another needs    | -                  | -              | closed          | -

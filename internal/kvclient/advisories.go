@@ -33,6 +33,10 @@ const (
 	// AdvisoriesMissed says that advisories, of any bucket, were dropped since too many were
 	// waiting: see [Client.AdvisoryPeriod].
 	AdvisoriesMissed
+	// SomethingDenied says that NATS has denied something to a client of [Client.As]: what its
+	// user may do may have changed. It is reported within 250 ms, once for all that is denied
+	// meanwhile.
+	SomethingDenied
 )
 
 // An Advisory is what the server told about a bucket's stream, or says that something may have been
@@ -40,8 +44,8 @@ const (
 type Advisory struct {
 	// Kind says what happened.
 	Kind AdvisoryKind
-	// Bucket is the bucket that it happened to. It is the zero name with Reconnected and
-	// AdvisoriesMissed.
+	// Bucket is the bucket that it happened to. It is the zero name with Reconnected,
+	// AdvisoriesMissed and SomethingDenied.
 	Bucket kv.BucketName
 	// Key, with StreamPurged, is the only key whose messages were removed; "" for several keys, or
 	// if it is not known.

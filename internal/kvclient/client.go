@@ -109,6 +109,8 @@ type Client struct {
 	own atomic.Pointer[announcer]
 	// announcer is what the client listens to: own, or that of another client; nil for nothing.
 	announcer atomic.Pointer[announcer]
+	// denialDue says that a denial was not reported yet; see [SomethingDenied].
+	denialDue atomic.Bool
 	// pace bounds how much is written in a while.
 	pace *writePace
 	// lanes queue the writers that lost a race.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nuid"
@@ -127,6 +128,7 @@ func (c *Client) As(
 		Timeout:   c.timeout,
 		Answers:   others.limits.reads,
 		OnGap:     other.reconnected,
+		OnDenied:  other.denied,
 		OnRefused: revoked,
 		Logger:    c.logger,
 	})
@@ -155,6 +157,21 @@ func (c *Client) reconnected() {
 	if c.announcer.Load() != own || own == nil {
 		c.hear(Advisory{Kind: Reconnected})
 	}
+}
+
+// denialPause is how long denials are gathered before they are reported. A user can make NATS deny
+// something thousands of times in a second, and each report makes its feeds ask their streams.
+const denialPause = 250 * time.Millisecond
+
+// denied runs when NATS denies something to a client of another identity.
+func (c *Client) denied() {
+	if !c.denialDue.CompareAndSwap(false, true) {
+		return
+	}
+	time.AfterFunc(denialPause, func() {
+		c.denialDue.Store(false)
+		c.hear(Advisory{Kind: SomethingDenied})
+	})
 }
 
 // isDenied reports whether an error is a *[kv.DeniedError].

@@ -45,6 +45,9 @@ type Options struct {
 	// OnGap is called after every connection but the first: what came in the time without one was
 	// missed. It is nil for nothing.
 	OnGap func()
+	// OnDenied is called for everything that the server denies on the connection, on a goroutine of
+	// the connection; nil for nothing. It must not block.
+	OnDenied func()
 	// OnRefused is called once, on a goroutine of its own, when the server refuses the credential
 	// or has revoked it. The link is closed then, and Open does not wait for a server that is away.
 	// If it is nil, the link goes on dialling.
@@ -207,7 +210,11 @@ func (l *Link) failed(err error) {
 	if l.endIfRefused(err) {
 		return
 	}
-	if denied := parseDenial(err); denied != nil && l.denials.tell(denied) {
+	denied := parseDenial(err)
+	if denied != nil && l.options.OnDenied != nil {
+		l.options.OnDenied()
+	}
+	if denied != nil && l.denials.tell(denied) {
 		return // whoever waits reports it
 	}
 	l.logger.Warn().Err(err).Msg("NATS reported an error")
