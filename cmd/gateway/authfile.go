@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -72,28 +69,11 @@ func (c *config) startAuth(
 	f.files, f.seen = files, files.Digest()
 	f.warn(policy)
 	f.loads.WithLabelValues("taken").Inc()
-	go f.watch(ctx)
+	reread(ctx, authLookEvery, func() {
+		f.look()
+		f.gate.RefreshKeys()
+	}, f.load)
 	return f.gate, nil
-}
-
-// watch looks at the files until ctx ends.
-func (f *authFile) watch(ctx context.Context) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
-	look := time.NewTicker(authLookEvery)
-	defer look.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hangups:
-			f.load()
-		case <-look.C:
-			f.look()
-			f.gate.RefreshKeys()
-		}
-	}
 }
 
 // look reads the files if they have changed and are whole.

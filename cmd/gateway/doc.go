@@ -11,6 +11,12 @@
 // the connection; one tlsSource has the settings of all listeners. The admin listener, for metrics,
 // profiles and the bounds in force, has places of its own.
 //
+// # Files that change
+//
+// The files of TLS, the auth file and the ticket keys are looked at all the time, and read again
+// when they change and on SIGHUP; the audit log is opened anew on SIGHUP (see reread). SIGHUP never
+// ends the process.
+//
 // # Shutdown
 //
 // serve takes the gateway down from the outside in:

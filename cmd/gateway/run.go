@@ -59,6 +59,7 @@ func serve(
 	bounds, registry := bound.NewSet(), newRegistry()
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop() // a shutdown can take long enough for a right or a certificate to end
+	c.surviveHangups(running, log)
 	gate, err := c.startAuth(running, bounds, registry, log)
 	if err != nil {
 		return err
@@ -128,7 +129,7 @@ func serve(
 		return err
 	}
 	if secured != nil {
-		go secured.watch(running)
+		secured.watch(running)
 	}
 	api, err := listen(ctx, c.apiListener(bounds, descriptors.plan, secured), handler, log)
 	if err != nil {

@@ -10,10 +10,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -193,23 +191,7 @@ func (s *tlsSource) parse(c tlsContents) (*tlsInForce, error) {
 }
 
 // watch reads the files again when they change, until ctx ends.
-func (s *tlsSource) watch(ctx context.Context) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
-	look := time.NewTicker(tlsLookEvery)
-	defer look.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hangups:
-			s.load()
-		case <-look.C:
-			s.look()
-		}
-	}
-}
+func (s *tlsSource) watch(ctx context.Context) { reread(ctx, tlsLookEvery, s.look, s.load) }
 
 // look puts what the files have in force if they have changed, and have stayed the same for a look:
 // a file that has just changed may be half written. A mistake is logged once.

@@ -7,11 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -124,7 +121,7 @@ func (c *config) keepTicketKeys(
 	if err != nil {
 		return fmt.Errorf("--ticket-key: %w", err)
 	}
-	go watchFile(ctx, c.TicketKey, text, func(text []byte, err error) {
+	watchFile(ctx, c.TicketKey, text, func(text []byte, err error) {
 		if err == nil {
 			err = keys.Set(text)
 		}
@@ -175,36 +172,5 @@ func watchFile(
 			changed(text, err)
 		}
 	}
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
-	ticker := time.NewTicker(tlsLookEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hangups:
-			look(true)
-		case <-ticker.C:
-			look(false)
-		}
-	}
-}
-
-// onHangup calls do on each SIGHUP, until ctx ends.
-func onHangup(ctx context.Context, do func()) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	go func() {
-		defer signal.Stop(hangups)
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-hangups:
-				do()
-			}
-		}
-	}()
+	reread(ctx, tlsLookEvery, func() { look(false) }, func() { look(true) })
 }
