@@ -83,6 +83,9 @@ type Client struct {
 	// feeds carries the tails of feeds, and the advisories for feeds, so that these are missed only
 	// together with the changes.
 	feeds *link.Link
+	// account is that of another identity's connection when it was made; see endIfMoved. It is nil
+	// before that, and "" where the server does not tell.
+	account atomic.Pointer[string]
 	// apiPrefix is "$JS.API." or what replaces it, with its trailing dot.
 	apiPrefix string
 	// inboxPrefix is the prefix of reply subjects; empty for nats.go's.

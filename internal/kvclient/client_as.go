@@ -91,8 +91,8 @@ func (c *Client) NewOthers() *Others {
 //
 // The server must accept the credential at once: the errors are [ErrWrongCredential] and
 // [kv.ErrUnavailable], and for an inbox that the user may not listen to a *[kv.DeniedError]. When
-// the server does not accept the credential any more, revoked is called once and the client has
-// ended; it must be closed in any case.
+// the server does not accept the credential any more, or has moved its user to another account,
+// revoked is called once and the client has ended; it must be closed in any case.
 func (c *Client) As(
 	ctx context.Context, user User, others *Others, revoked func(error),
 ) (*Client, error) {
@@ -143,12 +143,15 @@ func (c *Client) As(
 		l.Close(ctx)
 		return nil, err
 	}
+	account := other.Account()
+	other.account.Store(&account)
 	return other, nil
 }
 
 // reconnected runs when the connection of a client of another identity is back. Those that listen
 // to it may have missed advisories, and it may have missed entries.
 func (c *Client) reconnected() {
+	go c.endIfMoved()
 	c.forgetAll()
 	own := c.own.Load()
 	if own != nil {
@@ -156,6 +159,23 @@ func (c *Client) reconnected() {
 	}
 	if c.announcer.Load() != own || own == nil {
 		c.hear(Advisory{Kind: Reconnected})
+	}
+}
+
+// errMoved says that a user of NATS is in another account than before.
+var errMoved = errors.New("the user was moved to another account")
+
+// endIfMoved ends the client of another identity if the server has bound its new connection to
+// another account: what it remembers, and who listens to it, are of the one before. The server
+// tells the account after it has accepted the credential, and before it answers anything. If the
+// connection is lost meanwhile, the next one is looked at.
+func (c *Client) endIfMoved() {
+	before, nc := c.account.Load(), c.reads.Conn()
+	if before == nil || nc.FlushTimeout(c.timeout) != nil {
+		return
+	}
+	if c.Account() != *before && nc.IsConnected() { // It tells none while it is not.
+		c.reads.Refuse(errMoved)
 	}
 }
 

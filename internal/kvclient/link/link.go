@@ -67,6 +67,7 @@ type Options struct {
 //	nats.go gives up    | ErrTimeout         | ErrUnavailable | dials anew after a backoff
 //	dialled anew        | -                  | are sent       | calls OnUp, then OnGap
 //	credential refused  | ErrTimeout         | ErrUnavailable | with OnRefused: ends, and calls it
+//	Refuse              | ErrTimeout         | ErrUnavailable | the same
 //	Close               | ErrTimeout         | ErrUnavailable | does nothing more
 //
 // For the caller of a write that was under way, that [kv.ErrTimeout] becomes
@@ -175,15 +176,22 @@ func (l *Link) endIfRefused(err error) bool {
 	if l.options.OnRefused == nil || l.Conn() == nil || !IsRefusal(err) {
 		return false
 	}
-	if l.refused.CompareAndSwap(false, true) {
-		l.logger.Info().Err(err).Msg("NATS refuses a credential")
-		l.windows.lost()
-		go func() {
-			l.end(func(nc *nats.Conn) { nc.Close() })
-			l.options.OnRefused(err)
-		}()
-	}
+	l.Refuse(err)
 	return true
+}
+
+// Refuse ends the link as if the server did not accept its credential any more. It is for a link
+// with OnRefused that was opened, and does nothing the second time. It does not wait.
+func (l *Link) Refuse(err error) {
+	if !l.refused.CompareAndSwap(false, true) {
+		return
+	}
+	l.logger.Info().Err(err).Msg("NATS refuses a credential")
+	l.windows.lost()
+	go func() {
+		l.end(func(nc *nats.Conn) { nc.Close() })
+		l.options.OnRefused(err)
+	}()
 }
 
 // Gone returns a channel that is closed when the current connection is lost.
