@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
+	"kvgateway/internal/auth"
 	"kvgateway/internal/identity"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
@@ -188,4 +189,43 @@ func TestForgedAccountNameIsNotBelieved(t *testing.T) {
 	purge(t, s, "ann", "shop")
 	wantHeard(t, ann, kvclient.StreamPurged, "shop")
 	wantUnheard(t, ann, "other")
+}
+
+// A user that is moved to another account is another identity: those of the account before must not
+// hear the advisories of the new one through it.
+func TestUserOfAnotherAccountIsAnotherIdentity(t *testing.T) {
+	t.Parallel()
+	users := []user{{name: "mo", account: "A"}, {name: "al", account: "A"},
+		{name: "bo", account: "B"}}
+	s := startServer(t, users...)
+	bucketOf(t, s, "al", "shop", "of A")
+	bucketOf(t, s, "bo", "shop", "of B")
+	revoked := make(chan auth.NATSID, 1)
+	pool, _ := newPool(t, s.URL(), func(o *identity.Options) {
+		o.Revoked = func(id auth.NATSID) { revoked <- id }
+	})
+	mo := acquire(t, pool, "mo")
+	heard := hearing(acquire(t, pool, "al"))
+	users[0].account = "B"
+	s.Reload(withUsers(users...))
+	enableJetStream(t, s, users...)
+	select {
+	case id := <-revoked:
+		if id != credentialOf("mo").ID() || !mo.HasEnded() {
+			t.Error("somebody else is revoked")
+		}
+	case <-time.After(patience):
+		t.Fatal("the identity of the account before goes on")
+	}
+	mo.Release() // Only now may it be closed, and another one of A hears for A.
+	natstest.Eventually(t, patience, "somebody of A hears", func() bool {
+		return listeners(t, s, "A") == 1
+	})
+	purge(t, s, "bo", "shop")
+	purge(t, s, "al", "shop")
+	wantHeard(t, heard, kvclient.StreamPurged, "shop")
+	again := acquire(t, pool, "mo")
+	if value, err := get(t, again, "shop"); again.Account() != `"B"` || err == nil {
+		t.Errorf("it is of the account %s, and gets %q", again.Account(), value)
+	}
 }

@@ -61,7 +61,8 @@
 //   - It is what the server tells in the INFO of the connection, after it has accepted the
 //     credential ("remote_account"). INFO is no message, so that no user can send one, and it comes
 //     over a connection on which only the server speaks. Servers before 2.12 do not tell it; then
-//     each identity hears for itself.
+//     each identity hears for itself. A user that is moved to another account is looked up again
+//     when it has connected again, and its identity ends as if NATS had refused it.
 //
 // Whoever hears for an account can suppress nothing on purpose: the subscription is the server's,
 // and the gateway reads what comes. If its connection is lost, all that listen doubt what they
