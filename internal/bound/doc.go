@@ -12,7 +12,7 @@
 // # Words
 //
 //   - A claim asks for room in a bound: [Bound.TakeFor], or what it is made of, [Bound.Take];
-//     [Bound.Try], [Bound.Insist], [Bound.Displace], [Hold.Extend].
+//     [Bound.Try], [Bound.Insist], [Bound.Displace], [Bound.Supplant], [Hold.Extend].
 //   - A hold is what a granted claim has, until it is released.
 //   - An owner is the client for which something is claimed, usually its address, or what the spec
 //     says (Spec.OwnerIs). It may hold a share of the bound only. A part of an owner, such as one
@@ -68,7 +68,8 @@
 //	the context ends             its error               -                  -
 //
 // [Bound.Displace] is a claim that does not wait either, and evicts the largest of the holds that
-// are larger than the one that it is for.
+// are larger than the one that it is for. [Bound.Supplant] is another, which evicts the holds that
+// nobody has used for longest.
 //
 // A claim that is refused or given up leaves what was saved for it to all. Of equal holds the one
 // that has stalled for longest is evicted first. Small holds within the reserve are not evicted for
@@ -103,7 +104,7 @@
 //	line.go   the queues of claims that wait, with a line for each owner
 //	room.go   whether a hold fits into the bound, the share of its owner and the reserve
 //	hold.go   what somebody holds: Extend, Grow, Shrink, HandTo, Release
-//	evict.go  which holds make room for a claim; Insist, Displace
+//	evict.go  which holds make room for a claim; Insist, Displace, Supplant
 //	lease.go  the end of holds whose lease is over
 //	owner.go  for whom something is claimed, and its parts
 //	turn.go   the places of requests at work

@@ -1,7 +1,9 @@
 package bound
 
 import (
+	"cmp"
 	"container/heap"
+	"slices"
 	"time"
 )
 
@@ -209,6 +211,58 @@ func (b *Bound) Displace(h *Hold, size int64, evict func()) bool {
 	h.owner, h.evict = "", evict
 	b.assign(h, size)
 	return true
+}
+
+// Supplant makes a hold have size, which is more than it has, if anything. If there is no room, it
+// evicts holds that have made no progress for the spec's patience, the one that has stalled for
+// longest first, and takes their place while they leave. So what is in use stays, whatever its
+// size, and what nobody has used for longest gives way. A hold without an evict function stays in
+// any case.
+//
+// It is for bounds without owners and a reserve. It reports whether size is held; if the hold is
+// leaving itself, or the others that can give way have too little, it is not.
+func (b *Bound) Supplant(h *Hold, size int64, evict func()) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	lack := b.used.all + b.saved + b.promised - b.leaving + size - h.size - b.spec.Limit
+	victims, enough := b.idlest(h, lack)
+	if h.leaving || !enough {
+		b.refused.Add(1)
+		return false
+	}
+	for _, victim := range victims {
+		go b.dismiss(victim)()
+	}
+	if h.size > 0 {
+		b.resize(h, size)
+		return true
+	}
+	h.owner, h.evict = "", evict
+	b.assign(h, size)
+	return true
+}
+
+// idlest returns the stalled holds beside h that Supplant evicts for what it lacks, the one that
+// has stalled for longest first, and whether they have as much. b.mu must be held.
+func (b *Bound) idlest(h *Hold, lack int64) (victims []*Hold, enough bool) {
+	if lack <= 0 {
+		return nil, true
+	}
+	since := now() - b.spec.Patience
+	for other := b.first; other != nil; other = other.next {
+		if other != h && other.lastProgress() <= since {
+			victims = append(victims, other)
+		}
+	}
+	slices.SortFunc(victims, func(a, b *Hold) int {
+		return cmp.Compare(a.lastProgress(), b.lastProgress())
+	})
+	for i, victim := range victims {
+		if lack -= victim.size; lack <= 0 {
+			return victims[:i+1], true
+		}
+	}
+	return nil, false
 }
 
 // largest returns the largest hold that can be evicted and is eligible, nil if there is none.
