@@ -241,10 +241,10 @@ func (fs Filters) fewerWalks() (fewer Filters, all bool) {
 		}
 		// The server walks through what is below the filter's literal beginning for each filter
 		// with that beginning, or with a shorter one that leads there.
-		beginning := f.literalPrefix()
+		beginning := f.LiteralPrefix()
 		walks, shortest := 0, beginning
 		for _, other := range fs {
-			prefix := other.literalPrefix()
+			prefix := other.LiteralPrefix()
 			if !other.IsLiteral() && strings.HasPrefix(beginning, prefix) {
 				walks++
 				shortest = shortest[:min(len(shortest), len(prefix))]
@@ -261,8 +261,9 @@ func (fs Filters) fewerWalks() (fewer Filters, all bool) {
 	return fewer, len(replaced) == 0
 }
 
-// literalPrefix returns what stands before the filter's first wildcard.
-func (f Filter) literalPrefix() string {
+// LiteralPrefix returns what stands before the filter's first wildcard, such as "a." for a.>, and
+// all of a filter that has none.
+func (f Filter) LiteralPrefix() string {
 	if i := strings.IndexAny(f.pattern, "*>"); i >= 0 {
 		return f.pattern[:i]
 	}
