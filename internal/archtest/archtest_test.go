@@ -40,6 +40,7 @@ var ours = map[string][]string{
 	"internal/sse":              {"internal/feed", "internal/kv", "internal/sse/stream"},
 	"internal/sse/stream":       {"internal/bound"},
 	"internal/feed":             {"internal/bound", "internal/kv", "internal/kvclient"},
+	"internal/feed/copies":      {"internal/bound", "internal/kv"},
 	"internal/kvclient": {"internal/bound", "internal/jsonpatch", "internal/kv",
 		"internal/kvclient/link"},
 	"internal/kvclient/link": {"internal/bound", "internal/kv"},
@@ -64,6 +65,7 @@ var theirs = map[string][]string{
 	"github.com/go-chi/":         {"internal/handlers", "api"},
 	"github.com/getkin/":         {"internal/handlers", "api"},
 	"github.com/alecthomas/kong": {"cmd/gateway"},
+	"github.com/tidwall/btree":   {"internal/feed/copies"},
 }
 
 func TestImportsRunOneWay(t *testing.T) {
