@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -22,10 +23,12 @@ import (
 	"kvgateway/internal/auth"
 )
 
-// Callers compares a GET by callers with a token of the gateway and with a JWT with one by a caller
-// without a credential. All have the same rights, by one auth file, and take turns.
+// Callers compares a GET by callers with a token of the gateway, with a JWT, and with a user and
+// password of NATS with one by a caller without a credential. All take turns at one gateway with
+// one auth file before one nats-server, and may do all there. A second gateway is the same without
+// a bound on requests in a second, which shows what that bound costs.
 func Callers(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	s := requestSettings{systems: []string{roles.GatewayEmbedded}}
+	s := requestSettings{systems: []string{roles.GatewayExternal, roles.GatewayUnlimited}}
 	flags := flag.NewFlagSet("bench callers", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	s.define(flags)
@@ -39,7 +42,8 @@ func Callers(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		return err
 	}
 	defer os.RemoveAll(dir)
-	authFile, callers, err := newCallers(dir)
+	natsUser := "bench:" + rand.Text()
+	authFile, callers, err := newCallers(dir, natsUser)
 	if err != nil {
 		return err
 	}
@@ -50,6 +54,7 @@ func Callers(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		return err
 	}
 	defer lab.close()
+	lab.starter.NATSUser = natsUser
 	measured, err := lab.measureAll(ctx)
 	if err != nil {
 		return err
@@ -58,8 +63,9 @@ func Callers(ctx context.Context, args []string, stdout, stderr io.Writer) error
 }
 
 // newCallers writes an auth file into a directory, and returns its name and a cell for each kind of
-// caller that it knows.
-func newCallers(dir string) (authFile string, cells []load.Cell, err error) {
+// caller that it knows. natsUser is the name:password of the one whose credential is passed
+// through.
+func newCallers(dir, natsUser string) (authFile string, cells []load.Cell, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return "", nil, err
@@ -78,6 +84,7 @@ func newCallers(dir string) (authFile string, cells []load.Cell, err error) {
 anonymous: [all]
 tokens: [{ name: bench, sha256: %q, roles: [all] }]
 jwt: [{ issuer: bench, audience: kv, algorithms: [ES256], keys: jwks.json, roles_claim: roles }]
+nats: { enabled: true }
 `, auth.HashToken(token))
 	authFile = filepath.Join(dir, "auth.yaml")
 	err = errors.Join(os.WriteFile(filepath.Join(dir, "jwks.json"), keys, 0o600),
@@ -87,6 +94,9 @@ jwt: [{ issuer: bench, audience: kv, algorithms: [ES256], keys: jwks.json, roles
 	cell.Caller, cell.Authorization = "token", "Bearer "+token
 	cells = append(cells, cell)
 	cell.Caller, cell.Authorization = "jwt", "Bearer "+jwt
+	cells = append(cells, cell)
+	basic := base64.StdEncoding.EncodeToString([]byte(natsUser))
+	cell.Caller, cell.Authorization = "nats", "Basic "+basic
 	return authFile, append(cells, cell), err
 }
 
@@ -114,28 +124,29 @@ func newJWT(key *ecdsa.PrivateKey) (string, error) {
 	return signed.CompactSerialize()
 }
 
-// writeCallers writes a table of the CPU time of the gateway for each GET.
+// writeCallers writes a table of the CPU time of the gateway for each GET, and of its nats-server.
 func writeCallers(out io.Writer, measured []requestResult) error {
-	plain := measured[0].values(roles.GatewayEmbedded, cpuOf)
-	text := "| caller | CPU µs | to anonymous | requests a second |\n|---|---|---|---|\n"
+	gateway := cpuOfProcess(0)
+	text := "| caller | gateway, CPU µs | to anonymous | to no rate | with nats-server | " +
+		"to anonymous | requests a second |\n|---|---|---|---|---|---|---|\n"
 	for _, r := range measured {
-		cpu := r.values(roles.GatewayEmbedded, cpuOf)
+		of := func(figure func(requestSample) float64) []float64 {
+			return r.values(roles.GatewayExternal, figure)
+		}
+		toPlain := func(figure func(requestSample) float64) float64 {
+			plain := measured[0].values(roles.GatewayExternal, figure)
+			return meter.SpreadOf(meter.Ratios(of(figure), plain)).Median
+		}
+		unlimited := r.values(roles.GatewayUnlimited, gateway)
 		caller := r.cell.Caller
 		if caller == "" {
 			caller = "anonymous"
 		}
-		text += fmt.Sprintf("| %s | %.2f | %.3f | %.0f |\n", caller, meter.SpreadOf(cpu).Median,
-			meter.SpreadOf(ratios(cpu, plain)).Median,
-			meter.SpreadOf(r.values(roles.GatewayEmbedded, opsOf)).Median)
+		text += fmt.Sprintf("| %s | %.2f | %.3f | %.3f | %.2f | %.3f | %.0f |\n", caller,
+			meter.SpreadOf(of(gateway)).Median, toPlain(gateway),
+			meter.SpreadOf(meter.Ratios(of(gateway), unlimited)).Median,
+			meter.SpreadOf(of(cpuOf)).Median, toPlain(cpuOf), meter.SpreadOf(of(opsOf)).Median)
 	}
 	_, err := io.WriteString(out, text)
 	return err
-}
-
-// ratios returns the ratio of each round.
-func ratios(values, plain []float64) (ratios []float64) {
-	for i := range values {
-		ratios = append(ratios, values[i]/plain[i])
-	}
-	return ratios
 }

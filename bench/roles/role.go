@@ -26,6 +26,7 @@ type options struct {
 	dataDir   string
 	transport string
 	natsURL   string
+	user      string
 	pprof     string
 	sizes     []int
 }
@@ -39,6 +40,8 @@ func Run(name string, args []string) error {
 		"how the raw role talks to its server")
 	flags.StringVar(&o.natsURL, "nats-url", "",
 		"the thin role's server; without it the role runs one itself")
+	flags.StringVar(&o.user, "user", "",
+		"a name:password that the nats role knows; without it the server checks no credentials")
 	flags.StringVar(&o.pprof, "pprof", "", "address for /debug/pprof")
 	flags.Func("size", "bytes of the values that will be asked for; repeatable",
 		func(text string) error {

@@ -22,6 +22,10 @@ const (
 	ThinExternal    = "thin-external"    // the same with a nats-server process
 	GatewayEmbedded = "gateway-embedded" // the gateway with NATS in its process
 	GatewayExternal = "gateway-external" // the gateway and a nats-server process
+
+	// GatewayUnlimited is GatewayExternal with no bound on the requests of a caller in a second. It
+	// is in no table of single requests.
+	GatewayUnlimited = "gateway-unlimited"
 )
 
 // Systems are the systems under test, in the order of the tables.
@@ -46,6 +50,7 @@ type Starter struct {
 	GatewayArgs []string    // further arguments of `gateway serve`
 	Cells       []load.Cell // whose values systems store
 	Dir         string      // for data and logs
+	NATSUser    string      // a name:password that external nats-servers know; "" for no users
 	Pprof       string      // the address at which the system that is started next serves profiles
 
 	stops []func() // in the order of the starts
@@ -66,6 +71,10 @@ func (s *Starter) Start(ctx context.Context, name string) (sys *System, err erro
 	case GatewayExternal:
 		sys, err = s.withServer(ctx, name, func(url string) (*System, error) {
 			return s.StartGateway(ctx, name, "--nats-url", url)
+		})
+	case GatewayUnlimited:
+		sys, err = s.withServer(ctx, name, func(url string) (*System, error) {
+			return s.StartGateway(ctx, name, "--nats-url", url, "--rate", "0")
 		})
 	case ThinEmbedded:
 		sys, err = s.startThin(ctx, name, "-data-dir", dir)
@@ -102,7 +111,8 @@ func (s *Starter) role(ctx context.Context, name, role string, args ...string) (
 
 // StartServer starts a nats-server process.
 func (s *Starter) StartServer(ctx context.Context, name, dataDir string) (*Process, error) {
-	return s.role(ctx, name, roleNATS, "-data-dir", filepath.Join(s.Dir, dataDir))
+	return s.role(ctx, name, roleNATS,
+		"-data-dir", filepath.Join(s.Dir, dataDir), "-user", s.NATSUser)
 }
 
 func (s *Starter) startBare(ctx context.Context) (*System, error) {
