@@ -128,6 +128,10 @@ type connection struct {
 	isTorn atomic.Bool
 	// flooded says that nothing more is read from it, see Flooded.
 	flooded atomic.Bool
+	// trust ends, by distrust, when the certificate of its client is not trusted any more. Both are
+	// nil if the client has none, and do not change after the handshake.
+	trust    context.Context
+	distrust context.CancelFunc
 	// ended is closed with the connection.
 	ended chan struct{}
 

@@ -152,7 +152,7 @@ func (c *config) apiListener(
 ) listenOptions {
 	refusal := handlers.ConnectionRefusal(c.BasePath)
 	return listenOptions{address: c.Listen, mode: fs.FileMode(c.ListenMode), bounds: bounds,
-		refusal: refusal, tls: tls, http2Streams: c.HTTP2Streams,
+		refusal: refusal, tls: tls, http2Streams: c.HTTP2Streams, untrustedGrace: untrustedGrace,
 		limit: connectionLimit{
 			name: "connections", of: "open connections of the API", setting: "RLIMIT_NOFILE",
 			places: plan.places, refusals: refusalPlaces, descriptors: plan.limit,

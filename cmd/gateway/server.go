@@ -84,6 +84,9 @@ type listenOptions struct {
 	refusal []byte
 	// tls has the TLS settings; nil for plain HTTP.
 	tls *tlsSource
+	// untrustedGrace is for how long a connection stays whose client is not trusted any more, for
+	// a handler that asks about the Trust in it; 0 for others.
+	untrustedGrace time.Duration
 	// http2Streams is how many requests one HTTP/2 connection may have open.
 	http2Streams int
 }
@@ -103,7 +106,7 @@ func listen(
 	accepting := net.Listener(l)
 	if o.tls != nil {
 		l.refusal = tlsRefusal
-		accepting = secure(l, o.bounds, o.limit.name, o.tls, log)
+		accepting = secure(l, o, log)
 	}
 	web := newHTTPBounds(o.bounds, o.http2Streams)
 	var protocols http.Protocols

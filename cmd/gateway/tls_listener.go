@@ -27,6 +27,9 @@ const (
 	handshakePatience = 2 * time.Second
 	// handshakePlaces is how many handshakes may be under way. Each takes some 40 KB.
 	handshakePlaces = 512
+	// untrustedGrace is for how long a connection of the API stays whose client's certificate is
+	// not trusted any more: until what is under way on it has ended. Nothing new is begun on it.
+	untrustedGrace = time.Second
 	// expiredGrace is for how long a connection stays whose client's certificate has expired, so
 	// that what the gateway has to say about it can be sent.
 	expiredGrace = 2 * time.Second
@@ -53,6 +56,8 @@ type handshakes struct {
 	source *tlsSource
 	// places counts the handshakes under way, and deadline bounds the time of one.
 	places, deadline *bound.Bound
+	// untrustedGrace is for how long a connection stays whose client is not trusted any more.
+	untrustedGrace time.Duration
 	// log takes the reasons for which handshakes fail.
 	log zerolog.Logger
 
@@ -77,11 +82,11 @@ type accepted struct {
 }
 
 // secure makes the connections of a listener speak TLS.
-func secure(
-	l *connections, bounds *bound.Set, name string, source *tlsSource, log zerolog.Logger,
-) *handshakes {
-	h := &handshakes{connections: l, source: source, log: log, done: make(chan accepted),
-		closed: make(chan struct{}), carriers: make(map[*connection]carrier)}
+func secure(l *connections, o listenOptions, log zerolog.Logger) *handshakes {
+	bounds, name, source := o.bounds, o.limit.name, o.tls
+	h := &handshakes{connections: l, source: source, untrustedGrace: o.untrustedGrace, log: log,
+		done: make(chan accepted), closed: make(chan struct{}),
+		carriers: make(map[*connection]carrier)}
 	l.closed = h.uncarry
 	h.places = bounds.New(bound.Spec{
 		Name:     name + "-handshakes",
@@ -218,6 +223,7 @@ func (h *handshakes) carry(c *connection, conn *tls.Conn, state *tlsInForce) boo
 	}
 	end := time.Until(expiryOf(of.VerifiedChains)) + expiredGrace
 	noted := carrier{of.PeerCertificates, time.AfterFunc(end, func() { c.Close() })}
+	c.trust, c.distrust = context.WithCancel(context.Background())
 	h.carriersMu.Lock()
 	h.carriers[c] = noted
 	h.carriersMu.Unlock()
@@ -259,17 +265,27 @@ func expiryOf(chains [][]*x509.Certificate) (last time.Time) {
 	return last
 }
 
-// distrust closes the connections whose clients are not trusted any more.
+// distrust ends what is under way on the connections whose clients are not trusted any more, and
+// closes these when that had time to say so.
 func (h *handshakes) distrust(state *tlsInForce) {
-	var closing []*connection
+	var untrusted []*connection
 	h.carriersMu.Lock()
 	for c, noted := range h.carriers {
 		if state.verify(noted.presented) != nil {
-			closing = append(closing, c)
+			untrusted = append(untrusted, c)
 		}
 	}
 	h.carriersMu.Unlock()
-	for _, c := range closing {
-		c.Close()
+	for _, c := range untrusted {
+		c.distrust()
 	}
+	time.AfterFunc(h.untrustedGrace, func() {
+		for _, c := range untrusted {
+			c.Close()
+		}
+	})
 }
+
+// Trust returns what ends when the certificate of the client is not trusted any more; nil if it has
+// none. See [handlers.ConnContext].
+func (c *connection) Trust() context.Context { return c.trust }

@@ -103,11 +103,10 @@ type requestBody struct {
 	// cutTimer calls onEvict once more some time after the rights have ended; nil before that.
 	cutTimer *time.Timer
 
-	// ofCaller ends the body with the rights of its caller, of whom gate knows; gate is nil if
-	// callers are not asked. still reports whether the body may go on with other rights.
-	ofCaller auth.Follower
-	gate     *auth.Gate
-	still    func(*auth.Rights) bool
+	// following ends the body with the rights of its caller. still reports whether the body may go
+	// on with other rights.
+	following following
+	still     func(*auth.Rights) bool
 }
 
 // openFor returns the reader of a request's body. What the body holds is given back when the
@@ -338,7 +337,7 @@ func (b *requestBody) wasEvicted() bool {
 // for which its client must not lose its memory.
 func (b *requestBody) complete() {
 	b.disarm()
-	b.unfollow()
+	b.following.close()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.done = true
@@ -346,7 +345,7 @@ func (b *requestBody) complete() {
 
 // release gives back all that the body holds. It may be called more than once.
 func (b *requestBody) release() {
-	b.unfollow()
+	b.following.close()
 	b.mu.Lock()
 	b.done = true
 	cancel := b.cancel

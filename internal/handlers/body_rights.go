@@ -9,18 +9,11 @@ import (
 // followCaller makes the body end with the rights of its caller, so that nobody who has lost them
 // keeps the gateway waiting for the rest.
 func (b *requestBody) followCaller(x *exchange) {
-	if x.gate == nil {
+	if !x.canLoseRights() {
 		return
 	}
-	b.gate, b.still = x.gate, x.still()
-	x.follow(&b.ofCaller, b)
-}
-
-// unfollow ends the following.
-func (b *requestBody) unfollow() {
-	if b.gate != nil {
-		b.gate.Close(&b.ofCaller)
-	}
+	b.still = x.still()
+	x.follow(&b.following, b)
 }
 
 // close gives back all that the body holds when its request is over. A call of onEvict by the timer

@@ -66,6 +66,9 @@ func (s *Server) identify(x *exchange) error {
 // decideCaller is identify for a request that is answered. Otherwise the caller that it leaves
 // behind does not count.
 func (s *Server) decideCaller(x *exchange) (err error) {
+	if err := x.checkTrust(); err != nil {
+		return err
+	}
 	x.store = store{client: s.client, feeds: s.feeds}
 	r, ticket := x.request, ""
 	if isStream(x.route.pattern) {
@@ -101,6 +104,16 @@ func (s *Server) decideCaller(x *exchange) (err error) {
 	}
 	if x.caller.Kind == auth.NATS {
 		return s.passThrough(x)
+	}
+	return nil
+}
+
+// checkTrust returns an *[auth.Refusal] if the client has presented a certificate that is not
+// trusted any more. The connection is closed soon, so that nothing else that it brings counts.
+func (x *exchange) checkTrust() error {
+	if trust := x.trust(); trust != nil && trust.Err() != nil {
+		return &auth.Refusal{Invalid: true, Detail: "The client certificate of this connection " +
+			"is not trusted any more. Connect again with another one."}
 	}
 	return nil
 }

@@ -21,6 +21,9 @@ type connection struct {
 	stepped steppedConn
 	// owner is who owns the connection; see [OwnerOf].
 	owner string
+	// trust ends when the certificate of the client is not trusted any more; nil if the client has
+	// none.
+	trust context.Context
 	// isUnix says that it is one of a Unix socket, whose peers have no addresses.
 	isUnix bool
 }
@@ -71,7 +74,9 @@ func (c *connection) flooded() {
 // connections do not hold. If the connection has methods HeadDone() and OnStep(*func()), it learns
 // of its requests over HTTP/1.1, and its steps show that the client takes its answer. Otherwise
 // only the end of each part shows that. If it has a method Owner() string, that says who its owner
-// is. Of a connection over TLS the one below it counts.
+// is. If it has a method Trust() context.Context, that returns what ends when the certificate of
+// the client is not trusted any more, nil if the client has none. Of a connection over TLS the one
+// below it counts.
 func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	name := strconv.FormatUint(lastConnection.Add(1), 36)
 	if secured, ok := conn.(interface{ NetConn() net.Conn }); ok {
@@ -82,6 +87,9 @@ func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	if owned, ok := conn.(interface{ Owner() string }); ok {
 		c.owner = owned.Owner()
 	}
+	if certified, ok := conn.(interface{ Trust() context.Context }); ok {
+		c.trust = certified.Trust()
+	}
 	c.stepped, _ = conn.(steppedConn)
 	ctx = bound.WithOwner(ctx, c.owner)
 	return context.WithValue(ctx, connectionKey{}, c)
@@ -91,6 +99,15 @@ func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 func connectionOf(r *http.Request) *connection {
 	c, _ := r.Context().Value(connectionKey{}).(*connection)
 	return c
+}
+
+// trust returns what ends when the certificate of the client is not trusted any more; nil if the
+// client has none.
+func (x *exchange) trust() context.Context {
+	if c := connectionOf(x.request); c != nil {
+		return c.trust
+	}
+	return nil
 }
 
 // connectionPartOf returns the owner of what a request takes of a bound that addresses share, and

@@ -36,6 +36,9 @@ var errRightsReturned = problem.Error{
 // read and the answer that shows what was read. So nothing is shown that was stored after the right
 // to see it was gone.
 func (x *exchange) recheck() error {
+	if err := x.checkTrust(); err != nil {
+		return err
+	}
 	if x.gate == nil {
 		return nil
 	}
@@ -83,9 +86,8 @@ func (g *grant) named() []string {
 // An underway ends a request with the rights of its caller. It may be told so after the request is
 // over, so it does not touch the exchange.
 type underway struct {
-	// follower is told the end, of the caller that gate knows.
-	follower auth.Follower
-	gate     *auth.Gate
+	// following tells the end.
+	following following
 	// still reports whether the request may go on with other rights.
 	still func(*auth.Rights) bool
 	// waits is for waits that must not end when the client only sends no more; see
@@ -111,24 +113,55 @@ type underway struct {
 // its context ends, and a write of its answer that its client does not take is cut. It is for
 // requests that can take long, and is called once they have their grants.
 func (x *exchange) endWithRights() {
-	if x.gate == nil || x.underway != nil {
+	if !x.canLoseRights() || x.underway != nil {
 		return
 	}
-	u := &underway{gate: x.gate, still: x.still(), answer: x.delivery()}
+	u := &underway{still: x.still(), answer: x.delivery()}
 	u.waits, u.cancelWaits = context.WithCancel(x.waitContext())
 	var ctx context.Context
 	ctx, u.cancel = context.WithCancel(x.context())
 	x.request, x.underway = x.request.WithContext(ctx), u
-	x.follow(&u.follower, u)
+	x.follow(&u.following, u)
 }
 
-// follow makes something that is under way end with the rights of the caller, until the follower is
-// closed. NATS may have revoked the credential since the caller was found out, of which nobody is
-// told any more.
-func (x *exchange) follow(f *auth.Follower, u auth.Underway) {
-	x.gate.Follow(f, x.caller, u)
+// A following ties something under way to the rights of its caller, and to the trust in the client
+// certificate of its connection. [exchange.follow] sets it. It must not be copied.
+type following struct {
+	// ofCaller is told when the caller loses its rights, of whom gate knows. gate is nil if callers
+	// are not asked.
+	ofCaller auth.Follower
+	gate     *auth.Gate
+	// stopTrust ends the wait for the end of the trust; nil if the client has no certificate.
+	stopTrust func() bool
+}
+
+// canLoseRights reports whether something under way may have to end before it is done.
+func (x *exchange) canLoseRights() bool { return x.gate != nil || x.trust() != nil }
+
+// follow makes something that is under way end with the rights of the caller, and with the trust in
+// its certificate, until the following is closed. NATS may have revoked the credential since the
+// caller was found out, of which nobody is told any more.
+func (x *exchange) follow(f *following, u auth.Underway) {
+	end := func() { u.End(auth.RightsChanged, time.Time{}) }
+	if x.gate != nil {
+		f.gate = x.gate
+		x.gate.Follow(&f.ofCaller, x.caller, u)
+	}
+	if trust := x.trust(); trust != nil {
+		f.stopTrust = context.AfterFunc(trust, end)
+	}
 	if x.store.hasEnded() {
-		u.End(auth.RightsChanged, time.Time{})
+		end()
+	}
+}
+
+// close ends the following. It can be called more than once, and for the zero following.
+func (f *following) close() {
+	if f.gate != nil {
+		f.gate.Close(&f.ofCaller)
+	}
+	if f.stopTrust != nil {
+		f.stopTrust()
 	}
 }
 
@@ -155,7 +188,7 @@ func (u *underway) close() {
 	if u == nil {
 		return
 	}
-	u.gate.Close(&u.follower)
+	u.following.close()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.over = true

@@ -120,10 +120,8 @@ type openStream struct {
 	// follower says what the stream sends.
 	follower *sse.Follower
 
-	// ofCaller ends the stream with the rights of its caller, of whom gate knows. gate is nil if
-	// callers are not asked.
-	ofCaller auth.Follower
-	gate     *auth.Gate
+	// following ends the stream with the rights of its caller.
+	following following
 	// still reports whether the stream may go on with other rights.
 	still func(*auth.Rights) bool
 	// writer is what ends then.
@@ -142,9 +140,7 @@ func newOpenStream(request *watchRequest) *openStream {
 
 // close ends the subscriptions of the stream and gives up its place.
 func (o *openStream) close() {
-	if o.gate != nil {
-		o.gate.Close(&o.ofCaller)
-	}
+	o.following.close()
 	o.place.release()
 	o.follower.Close()
 	o.store.release()

@@ -21,11 +21,11 @@ type dismissable interface {
 // followCaller makes the stream end with the rights of its caller. It comes before the stream
 // begins, so that no change of rules is missed.
 func (o *openStream) followCaller(x *exchange, writer dismissable) {
-	if x.gate == nil {
+	if !x.canLoseRights() {
 		return
 	}
-	o.gate, o.still, o.writer = x.gate, x.still(), writer
-	x.follow(&o.ofCaller, o)
+	o.still, o.writer = x.still(), writer
+	x.follow(&o.following, o)
 }
 
 // StillAllowed reports whether the stream may go on: whether its filters, narrowed to what the
