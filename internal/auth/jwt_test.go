@@ -238,13 +238,16 @@ func TestJWTAlgorithmMustBeAllowedForItsIssuer(t *testing.T) {
 func TestJWTKeysOfOneIssuerDoNotSignForAnother(t *testing.T) {
 	t.Parallel()
 	a, b := signingKey{"1", jose.RS256, rsaKey()}, signingKey{"1", jose.RS256, rsaKey2()}
+	other := signingKey{"2", jose.RS256, rsaKey2()} // whose id is none of A
 	gate := gateOf(t, jwtFile(issuerEntry(issuerA, keyFile(t, a), "RS256"),
-		issuerEntry(issuerB, keyFile(t, b), "RS256")))
+		issuerEntry(issuerB, keyFile(t, b, other), "RS256")))
 	for range 2 { // once with nothing in memory, and once after the tokens of both were seen
 		isAccepted(t, gate, a.sign(t, nil, claimsOf(issuerA, nil)), "A for A")
 		isRefused(t, gate, a.sign(t, nil, claimsOf(issuerB, nil)), "signature", "A for B")
 		isAccepted(t, gate, b.sign(t, nil, claimsOf(issuerB, nil)), "B for B")
 		isRefused(t, gate, b.sign(t, nil, claimsOf(issuerA, nil)), "signature", "B for A")
+		isAccepted(t, gate, other.sign(t, nil, claimsOf(issuerB, nil)), "B for B, by another key")
+		isRefused(t, gate, other.sign(t, nil, claimsOf(issuerA, nil)), "kid", "B for A, by it")
 	}
 }
 
