@@ -101,12 +101,6 @@ func (g *Gate) SetPolicy(policy *Policy) {
 // other keys of an issuer; SetPolicy does the same.
 func (g *Gate) DecideAnew() { g.decideAnew(g.followers.all()...) }
 
-// Revoke ends all that is under way for a caller of which something else than the policy has
-// decided that it is not known any more, as NATS does of the credentials that are passed through.
-func (g *Gate) Revoke(caller *Caller) {
-	endAll(g.followers.revoked(caller))
-}
-
 // identityKey makes the ids of callers worthless outside of this process.
 var identityKey = func() (key [32]byte) {
 	_, _ = rand.Read(key[:]) // It never fails; see its documentation.

@@ -310,18 +310,6 @@ func TestNewEndOfACredentialCounts(t *testing.T) {
 	})
 }
 
-// What follows a caller that was revoked elsewhere ends, and nothing else does.
-func TestRevokedCallerEnds(t *testing.T) {
-	t.Parallel()
-	gate := auth.NewGate(watchersPolicy(t, "a", "b"))
-	a := follow(t, gate, callerNamed(t, gate, "a"), "a.x")
-	b := follow(t, gate, callerNamed(t, gate, "b"), "b.x")
-	gate.Revoke(callerNamed(t, gate, "a"))
-	if !a.wasTold(auth.RightsChanged) || !b.wasTold() {
-		t.Errorf("told %v and %v", a.told, b.told)
-	}
-}
-
 // BenchmarkChangeOfRules measures a change of rules with 10,000 streams, of one caller or of as
 // many.
 func BenchmarkChangeOfRules(b *testing.B) {

@@ -153,18 +153,6 @@ func (r *followers) all() []*followedCaller {
 	return all
 }
 
-// revoked removes all followers of a caller, and returns what must end.
-func (r *followers) revoked(caller *Caller) (ended []Underway) {
-	id := caller.presented.id()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if c := r.callers[id]; c != nil {
-		ended = r.takeLocked(c, all)
-		r.dropIfIdleLocked(c)
-	}
-	return ended
-}
-
 // dropIfIdleLocked forgets a caller with nothing under way.
 func (r *followers) dropIfIdleLocked(c *followedCaller) {
 	if len(c.followers) > 0 || r.callers[c.id] != c {
