@@ -165,8 +165,8 @@ func (s *Server) checkSite(x *exchange) error {
 // open. A link that the user follows is let through. A ticket that was presented has its own check.
 func (s *Server) checkAmbient(x *exchange, ticket string) error {
 	h := x.request.Header
-	isBasic := len(h["Authorization"]) > 0 &&
-		strings.HasPrefix(strings.ToLower(h.Get("Authorization")), "basic ")
+	scheme, _, _ := strings.Cut(h.Get("Authorization"), " ")
+	isBasic := strings.EqualFold(scheme, "Basic")
 	isLink := x.request.Method == http.MethodGet && h.Get("Sec-Fetch-Mode") == "navigate" &&
 		h.Get("Sec-Fetch-Dest") == "document"
 	if ticket != "" || isLink || !isBasic && x.caller.Kind != auth.Certificate {
