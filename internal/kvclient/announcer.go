@@ -271,3 +271,10 @@ func (c *Client) ListenTo(other *Client) {
 	}
 	c.hear(Advisory{Kind: AdvisoriesMissed})
 }
+
+// IsTold reports whether advisories come to the client, over its own connection or that of another
+// client of its account, as far as the server has not denied them.
+func (c *Client) IsTold() bool {
+	from := c.announcer.Load()
+	return from != nil && !from.isDenied.Load()
+}

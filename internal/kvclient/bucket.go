@@ -202,35 +202,60 @@ func (c *Client) bind(ctx context.Context, l *link.Link, name kv.BucketName) (*B
 	return b, err
 }
 
-// lookUp asks the server for the bucket's stream and remembers what follows from the answer, so
-// that whoever sees a new epoch first ends the old one for everybody.
+// A lookUp is what is known of the bindings when a stream is asked for.
+type lookUp struct {
+	// generation is that of the client.
+	generation uint64
+	// at is when the stream is asked for.
+	at time.Time
+}
+
+// beginLookUp is to be called before a stream is asked for.
+func (c *Client) beginLookUp() lookUp {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return lookUp{c.generation, time.Now()}
+}
+
+// lookUp asks the server for the bucket's stream and remembers what follows from the answer.
 func (c *Client) lookUp(ctx context.Context, l *link.Link, name kv.BucketName) (
 	*Bucket, *streamInfoResponse, error) {
-	c.mu.RLock()
-	generation := c.generation
-	c.mu.RUnlock()
-	asked := time.Now()
+	asked := c.beginLookUp()
 	var info streamInfoResponse
-	if err := c.api(ctx, l, "STREAM.INFO."+name.Stream(), nil, &info); err != nil {
+	err := c.api(ctx, l, "STREAM.INFO."+name.Stream(), nil, &info)
+	b, err := c.endLookUp(asked, l, name, &info, err)
+	if err != nil {
+		return nil, nil, err
+	}
+	return b, &info, nil
+}
+
+// endLookUp remembers what follows from the answer to the question for a bucket's stream, so that
+// whoever sees a new epoch first ends the old one for everybody. err is why there is no answer, or
+// why the server has refused to describe the stream.
+func (c *Client) endLookUp(
+	asked lookUp, l *link.Link, name kv.BucketName, info *streamInfoResponse, err error,
+) (*Bucket, error) {
+	if err != nil {
 		err = bucketError(name, err)
 		if errors.Is(err, kv.ErrBucketNotFound) {
 			c.drop(name)
 		}
-		return nil, nil, err
+		return nil, err
 	}
-	b, err := c.newBucket(name, &info, asked)
+	b, err := c.newBucket(name, info, asked.at)
 	if err != nil {
 		c.drop(name)
-		return nil, nil, err
+		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// An advisory that came meanwhile may concern this very bucket, and may be newer than the
 	// answer.
-	if c.generation == generation {
+	if c.generation == asked.generation {
 		c.buckets[name] = b
 	}
-	return b.over(l), &info, nil
+	return b.over(l), nil
 }
 
 // drop forgets a bucket that is not there. That says nothing about other answers under way.

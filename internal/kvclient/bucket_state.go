@@ -57,11 +57,21 @@ func (c *Client) state(
 	if err != nil {
 		return nil, StreamState{}, err
 	}
-	if info.Cluster != nil && info.Cluster.Leader == "" && info.Config.Replicas > 1 {
-		return nil, StreamState{}, fmt.Errorf("%w: stream %s has no leader",
-			kv.ErrUnavailable, name.Stream())
+	s, err := b.stateOf(info)
+	if err != nil {
+		return nil, StreamState{}, err
 	}
-	return b, StreamState{
+	return b, s, nil
+}
+
+// stateOf returns what the description of the bucket's stream says of its state, or
+// [kv.ErrUnavailable] if no leader has given it.
+func (b *Bucket) stateOf(info *streamInfoResponse) (StreamState, error) {
+	if info.Cluster != nil && info.Cluster.Leader == "" && info.Config.Replicas > 1 {
+		return StreamState{}, fmt.Errorf("%w: stream %s has no leader",
+			kv.ErrUnavailable, b.stream)
+	}
+	return StreamState{
 		Epoch:    b.epoch,
 		Created:  info.Created,
 		At:       info.TimeStamp,

@@ -19,6 +19,10 @@ func TestClusterStateIsUnavailableWithoutALeader(t *testing.T) {
 	if _, _, err := c.State(t.Context(), b.Name()); err != nil {
 		t.Fatal(err)
 	}
+	asker := c.AskState(b.Name())
+	if s, err := asker.Ask(t.Context()); err != nil || s.Last != 1 {
+		t.Fatalf("state %+v, %v", s, err)
+	}
 	nodes.StopNode(1)
 	nodes.StopNode(2)
 	// A leader that is left alone takes some 20 s to notice.
@@ -29,6 +33,10 @@ func TestClusterStateIsUnavailableWithoutALeader(t *testing.T) {
 		return s.Last == 0 && errors.Is(err, kv.ErrUnavailable) &&
 			strings.Contains(err.Error(), "leader")
 	})
+	s, err := asker.Ask(t.Context())
+	if s.Last != 0 || !errors.Is(err, kv.ErrUnavailable) {
+		t.Errorf("an asker says %+v, %v", s, err)
+	}
 }
 
 func TestStatus(t *testing.T) {

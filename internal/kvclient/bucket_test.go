@@ -366,6 +366,12 @@ func TestAnswerOfANewEpochEndsTheOld(t *testing.T) {
 				t.Errorf("status of epoch %s, %v", s.Epoch, err)
 			}
 		},
+		"question for the state": func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket) {
+			s, err := c.AskState(b.Name()).Ask(t.Context())
+			if err != nil || s.Epoch == b.Epoch() {
+				t.Errorf("state of epoch %s, %v", s.Epoch, err)
+			}
+		},
 		"keys": func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket) {
 			l, err := b.Keys(t.Context(), nil)
 			if err != nil || len(l.Entries) != 1 {

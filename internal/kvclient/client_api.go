@@ -47,7 +47,7 @@ func (c *Client) ask(
 	}
 	reply, err := l.Request(ctx, msg, answer)
 	if err == link.ErrNoResponders {
-		return fmt.Errorf("%w: JetStream does not respond", kv.ErrUnavailable)
+		return errNoJetStream
 	}
 	if err != nil {
 		return err
@@ -60,6 +60,9 @@ func (c *Client) ask(
 	}
 	return nil
 }
+
+// errNoJetStream says that nobody answers requests to the JetStream API.
+var errNoJetStream = fmt.Errorf("%w: JetStream does not respond", kv.ErrUnavailable)
 
 // The JetStream error codes that mean something to the client, in their order (nats-server,
 // server/errors.json).

@@ -26,6 +26,14 @@ func IsRemoval(audit []byte) bool {
 	return ok
 }
 
+// ReadRest reads an answer as a [StateAsker] does that has read a whole one.
+func (a *StateAsker) ReadRest(answer []byte) (StreamState, bool) { return a.readRest(answer) }
+
+// ReadWhole reads an answer as a [StateAsker] does that has read none.
+func (a *StateAsker) ReadWhole(answer []byte) (StreamState, error) {
+	return a.readWhole(a.client.beginLookUp(), answer)
+}
+
 // ReadConn returns the client's present connection for single reads.
 func (c *Client) ReadConn() *nats.Conn { return c.reads.Conn() }
 
