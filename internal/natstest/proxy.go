@@ -21,7 +21,7 @@ import (
 //   - The server's next chunk on a marked connection counts as the answer. It is dropped, the test
 //     is told, and after CutAnswerTo the connection is reset.
 //
-// Both goroutines wait while the proxy is paused, before and after each read.
+// Both goroutines wait while their connection is paused, before and after each read.
 type Proxy struct {
 	// target is the host and port of the server.
 	target string
@@ -34,8 +34,10 @@ type Proxy struct {
 	changed sync.Cond
 	// conns are the connections that are open, and those that are lost.
 	conns map[*proxiedConn]struct{}
-	// paused says that nothing is read from either side.
+	// paused says that nothing is read from either side of the connections of pausedNames.
 	paused bool
+	// pausedNames are those that Pause was given; none stand for all connections.
+	pausedNames []string
 	// refuse says that new connections are reset at once.
 	refuse bool
 	// closed says that the test has ended.
@@ -109,11 +111,12 @@ func (p *Proxy) Refuse(on bool) {
 }
 
 // Pause makes the proxy stop reading from either side, as a stopped process does. What the two
-// sides send waits in the buffers of the operating system until Resume.
-func (p *Proxy) Pause() { p.setPaused(true) }
+// sides send waits in the buffers of the operating system until Resume. If names are given, Pause
+// concerns only connections of clients whose name ends with one of them.
+func (p *Proxy) Pause(names ...string) { p.setPaused(true, names) }
 
 // Resume ends Pause.
-func (p *Proxy) Resume() { p.setPaused(false) }
+func (p *Proxy) Resume() { p.setPaused(false, nil) }
 
 // Strand loses the present connections, like a network that drops all their packets: neither side
 // is told. New connections work. If names are given, Strand loses only connections of clients
@@ -122,10 +125,13 @@ func (p *Proxy) Strand(names ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.conns {
-		if len(names) == 0 || slices.ContainsFunc(names, c.nameEndsWith) {
-			c.lost = true
-		}
+		c.lost = c.lost || c.isOneOf(names)
 	}
+}
+
+// isOneOf reports whether the client's name ends with one of the names, or there are none.
+func (c *proxiedConn) isOneOf(names []string) bool {
+	return len(names) == 0 || slices.ContainsFunc(names, c.nameEndsWith)
 }
 
 // nameEndsWith reports whether the client sent a name with this end when it connected. Its hello is
@@ -164,10 +170,10 @@ func (p *Proxy) Tamper(change func(answer []byte) (done bool)) {
 	p.tamper = change
 }
 
-func (p *Proxy) setPaused(on bool) {
+func (p *Proxy) setPaused(on bool, names []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.paused = on
+	p.paused, p.pausedNames = on, names
 	p.changed.Broadcast()
 }
 
@@ -210,11 +216,11 @@ func (p *Proxy) pump(
 	defer p.drop(c)
 	buffer := make([]byte, 64<<10)
 	for {
-		if !p.awaitResumed() {
+		if !p.awaitResumed(c) {
 			return
 		}
 		n, err := from.Read(buffer)
-		if !p.awaitResumed() {
+		if !p.awaitResumed(c) {
 			return
 		}
 		if n > 0 && observe(c, buffer[:n]) {
@@ -228,11 +234,11 @@ func (p *Proxy) pump(
 	}
 }
 
-// awaitResumed waits while the proxy is paused. It returns false if the test has ended.
-func (p *Proxy) awaitResumed() bool {
+// awaitResumed waits while the connection is paused. It returns false if the test has ended.
+func (p *Proxy) awaitResumed(c *proxiedConn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.paused && !p.closed {
+	for p.paused && c.isOneOf(p.pausedNames) && !p.closed {
 		p.changed.Wait()
 	}
 	return !p.closed
