@@ -81,9 +81,11 @@ func (f *Feed) whenReadLocked(revision kv.Revision, wake func()) {
 	f.source.requestVerify() // the revision may be gone, so that nothing will come
 }
 
-// wakeExactLocked wakes the subscriptions that wait for an exact position, if there is one.
+// wakeExactLocked wakes the subscriptions and the callers that wait for an exact position, if there
+// is one.
 func (f *Feed) wakeExactLocked() {
 	if !f.journal.exact.owed {
 		f.waiters.becameExact()
+		f.freshness.reach(f.journal.Position)
 	}
 }

@@ -112,6 +112,7 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	generation := f.journal.generation
 	begun = f.journal.adopt(s, reset, f.greatestSyncFromLocked(), f.now())
 	f.waiters.started(begun)
+	f.freshness.failSent(Lost)
 	if begun {
 		clear(f.readings)
 	}

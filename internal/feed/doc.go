@@ -57,6 +57,9 @@
 //	line          the readings of one client and bucket that wait for a place
 //	absence       a subscription found the bucket missing before the source did
 //	exact         of a position: folding the changes up to it gives exactly the bucket's state
+//	fresh         of a position, for a caller: exact, and not before what the leader had when it
+//	              was asked after the caller came
+//	party         the callers that share a question to the leader
 //
 // # A source
 //
@@ -184,9 +187,9 @@
 //     readingCursor with that of the feed.
 //   - Feed.mu guards the following types as a whole, and their methods are called with it held:
 //     [journal] with its [changeLog], [exactness] and [keyMemory], [interests], [sourceStatus],
-//     [waiters], [absences], and [Subscription]. The exported methods of a Subscription lock the
-//     feed themselves, except for Stamp and Bucket, whose results do not change. So do the few
-//     others that say so.
+//     [waiters], [freshness], [absences], and [Subscription]. The exported methods of a
+//     Subscription lock the feed themselves, except for Stamp and Bucket, whose results do not
+//     change. So do the few others that say so.
 //   - All other methods take the locks that they need.
 //
 // The goroutine of the source is the only one that touches the source's own fields, its [audit]
@@ -227,6 +230,7 @@
 //	journal.go              what was read of the bucket
 //	beginning.go            where a journal begins, and when it begins anew
 //	log.go, exactness.go    the recent changes, and at which positions the state is exact
+//	freshness.go, fresh.go  callers that wait for a position that has what the leader has
 //	markers.go              markers, and what becomes of them
 //	points.go               which points the journal vouches for
 //	history.go, stretch.go  which history a stream is of, and what a loss of the source changes

@@ -78,6 +78,8 @@ type question struct {
 	revision kv.Revision
 	// absences is the feed's as it was.
 	absences uint64
+	// callers are those that came before it was sent and wait for its answer; nil for none.
+	callers *party
 }
 
 // begin starts anew at a revision, where the state is what the stream has.

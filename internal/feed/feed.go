@@ -69,6 +69,8 @@ type Feed struct {
 	status sourceStatus
 	// waiters has those that wait for a revision, an exact position or a start of the source.
 	waiters waiters
+	// freshness has those that wait to read what the leader has.
+	freshness freshness
 	// absences numbers the subscriptions that found the bucket missing before the source did.
 	absences absences
 	// bucket is the bucket as the last start of the source found it.
@@ -128,6 +130,9 @@ func (f *Feed) setState(s sourceState, why error) {
 	defer f.mu.Unlock()
 	if f.status.set(s, why) {
 		f.wakeAllLocked()
+	}
+	if s != live {
+		f.freshness.failAll(Lost)
 	}
 }
 

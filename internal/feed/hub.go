@@ -135,6 +135,12 @@ type Stats struct {
 	Snapshots atomic.Uint64
 	// Slow counts the subscriptions that were ended since they could not be caught up.
 	Slow atomic.Uint64
+	// Questions counts the questions to leaders about what is stored, beside the verifications.
+	Questions atomic.Uint64
+	// Fresh counts the callers that were told a position that is fresh.
+	Fresh atomic.Uint64
+	// Fallbacks counts the callers that were not, by the reason.
+	Fallbacks [len(fallbackNames)]atomic.Uint64
 	// Resets counts the resets that subscriptions were told, in the order of resetReasons.
 	Resets [len(resetReasons)]atomic.Uint64
 }

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"kvgateway/internal/kvclient"
@@ -23,6 +24,10 @@ const (
 // know and a question would help, one question at a time, at most one each askEvery. Changes are
 // delivered meanwhile. An answer does not count for exactness if something was skipped since its
 // question was sent.
+//
+// Its questions are also those that the callers of [Hub.AwaitFresh] share. While some wait there is
+// a question each askForCallersEvery, however busy the source is: each turn of its loop sends one
+// if it is time (TestQuestionOfCallersGoesOutBesideAFlood).
 //
 // An inquiry is idle (pending is false), waits until it may ask again (nextSend runs), or waits
 // for an answer (pending is true). It belongs to the source's goroutine; each question waits for
@@ -60,15 +65,21 @@ func newInquiry(src *source, ask func(context.Context) (kvclient.StreamState, er
 
 // send sends a question if one would help, or sets nextSend if it is too early for that.
 func (i *inquiry) send(ctx context.Context) {
-	if i.pending || !i.source.wantsAnswer() {
+	if i.pending {
 		return
 	}
-	if wait := askEvery - time.Since(i.sent); wait > 0 {
+	every, wanted := i.source.wantsAnswer()
+	if !wanted {
+		return
+	}
+	if wait := every - time.Since(i.sent); wait > 0 {
 		i.nextSend.Reset(wait)
 		return
 	}
 	i.pending, i.sent = true, time.Now()
 	q := i.source.newQuestion()
+	q.callers = i.source.callersOfQuestion()
+	i.source.feed.hub.stats.Questions.Add(1)
 	i.source.feed.hub.work.Go(func() {
 		state, err := i.ask(ctx)
 		i.answers <- answer{q, state, err}
@@ -79,8 +90,11 @@ func (i *inquiry) send(ctx context.Context) {
 // asks too. An error ends the source: the stream is not what it was, or there is none.
 func (i *inquiry) answered(a answer) error {
 	i.pending = false
+	if a.err != nil {
+		i.source.failCallers(a.callers)
+	}
 	switch {
-	case isMissing(a.err):
+	case isMissing(a.err), errors.Is(a.err, errRestart):
 		return a.err
 	case a.err != nil:
 		return nil
@@ -89,21 +103,55 @@ func (i *inquiry) answered(a answer) error {
 	return err
 }
 
-// wantsAnswer reports whether a subscription waits for something that a question could tell: an
-// exact position, or whether the bucket is missing (Subscription.absence).
-func (src *source) wantsAnswer() bool {
+// wantsAnswer reports whether somebody waits for something that a question could tell: callers for
+// a position that is fresh, or a subscription for an exact position, or for whether the bucket is
+// missing (Subscription.absence). every is the least time between two such questions.
+func (src *source) wantsAnswer() (every time.Duration, wanted bool) {
 	f := src.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.absences.areOpen() {
-		return true
+	unasked := f.journal.exact.unasked()
+	if f.freshness.wantsQuestion(unasked) {
+		return askForCallersEvery, true
 	}
-	return f.journal.exact.unasked() && !f.waiters.exactWantedAt.IsZero() &&
+	if f.absences.areOpen() {
+		return askEvery, true
+	}
+	return askEvery, unasked && !f.waiters.exactWantedAt.IsZero() &&
 		f.now().Sub(f.waiters.exactWantedAt) < wantFor
 }
 
-// askState asks for the stream's state.
-func (src *source) askState(ctx context.Context) (kvclient.StreamState, error) {
-	_, s, err := src.feed.ask(ctx)
-	return s, err
+// callersOfQuestion returns those that share the question that is about to be sent.
+func (src *source) callersOfQuestion() *party {
+	f := src.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.freshness.ask()
+}
+
+// failCallers ends the wait of those that share a question to which no answer came.
+func (src *source) failCallers(p *party) {
+	f := src.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.freshness.fail(p, Unheard)
+}
+
+// askerOf returns what asks for the stream's state while advisories come over a connection. If they
+// come over another one by then, or if some were dropped, errRestart says that removals may have
+// been missed, so that no answer shows that the feed has what the stream has.
+func (src *source) askerOf(
+	hearing kvclient.AdvisoryPeriod,
+) func(context.Context) (kvclient.StreamState, error) {
+	client := src.feed.hub.client
+	asker := client.AskState(src.feed.name)
+	return func(ctx context.Context) (kvclient.StreamState, error) {
+		ctx, cancel := context.WithTimeout(ctx, askTimeout)
+		defer cancel()
+		s, err := asker.Ask(ctx)
+		if err == nil && client.AdvisoryPeriod() != hearing {
+			err = errRestart
+		}
+		return s, err
+	}
 }

@@ -49,8 +49,8 @@ var errAdvisoriesDropped = fmt.Errorf("%w: advisories are dropped", kv.ErrUnavai
 //
 // It is one goroutine (run), which ends when the feed rests or is dropped, and is started again
 // when the feed is roused. Its fields survive that. Other goroutines reach it by its mail and by
-// verifySoon (postAdvisory and requestVerify). All other methods are for its own goroutine, and
-// take the feed's lock where they need it.
+// verifySoon and askSoon (postAdvisory, requestVerify and requestQuestion). All other methods are
+// for its own goroutine, and take the feed's lock where they need it.
 type source struct {
 	// feed is the one that it reads for.
 	feed *Feed
@@ -58,6 +58,8 @@ type source struct {
 	mail *mailbox
 	// verifySoon has a token while a verification was asked for; its capacity is 1.
 	verifySoon chan struct{}
+	// askSoon has a token while callers wait for a question to be sent; its capacity is 1.
+	askSoon chan struct{}
 
 	// The following belong to the goroutine, so that no lock guards them.
 
@@ -76,6 +78,7 @@ func newSource(f *Feed) *source {
 		feed:       f,
 		mail:       newMailbox(f.hub.mailboxLimit),
 		verifySoon: make(chan struct{}, 1),
+		askSoon:    make(chan struct{}, 1),
 		lastHeard:  time.Now,
 	}
 }
@@ -184,7 +187,8 @@ func (src *source) readStream(ctx context.Context, patience time.Duration) (
 	src.lastHeard = tail.Heard
 	f.setState(live, nil)
 	f.hub.releaseRestPlace(f)
-	return true, src.receive(ctx, tail.C, tail.Err, streamQuestions{src.verify, src.askState})
+	last := src.askerOf(hearing)
+	return true, src.receive(ctx, tail.C, tail.Err, streamQuestions{src.verify, last})
 }
 
 // ask asks the stream's leader what the stream is. While a stream has no leader, every replica
@@ -329,6 +333,7 @@ func (src *source) receive(
 				return err
 			}
 		case <-inquiry.nextSend.C:
+		case <-src.askSoon:
 		case <-verify.C:
 			verifying = false
 			if err := ask.verify(ctx); err != nil {
@@ -376,6 +381,15 @@ func (src *source) gatherPurges(ctx context.Context) {
 func (src *source) requestVerify() {
 	select {
 	case src.verifySoon <- struct{}{}:
+	default:
+	}
+}
+
+// requestQuestion asks for a question to be sent as soon as one may be. It may be called by any
+// goroutine, with or without f.mu.
+func (src *source) requestQuestion() {
+	select {
+	case src.askSoon <- struct{}{}:
 	default:
 	}
 }

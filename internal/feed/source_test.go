@@ -31,15 +31,26 @@ type drivenFeed struct {
 	verified []time.Duration
 	// askedAt has the times at which the stream was asked for its last number, since began.
 	askedAt []time.Duration
+	// answers, if not nil, has what the stream answers to these questions, which wait for it.
+	answers chan answer
 }
 
 // answerLast answers the question for the stream's last number: there is nothing beyond the
-// position.
-func (w *drivenFeed) answerLast(context.Context) (kvclient.StreamState, error) {
+// position, unless the test answers itself.
+func (w *drivenFeed) answerLast(ctx context.Context) (kvclient.StreamState, error) {
 	w.timesMu.Lock()
-	defer w.timesMu.Unlock()
 	w.askedAt = append(w.askedAt, time.Since(w.began))
+	answers := w.answers
+	w.timesMu.Unlock()
 	revision, _ := w.where()
+	if answers != nil {
+		select {
+		case a := <-answers:
+			return a.state, a.err
+		case <-ctx.Done():
+			return kvclient.StreamState{}, ctx.Err()
+		}
+	}
 	return kvclient.StreamState{Epoch: "a", Last: revision}, nil
 }
 

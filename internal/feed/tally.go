@@ -114,6 +114,25 @@ func addsUp(before, now kvclient.StreamState) bool {
 		now.Messages-before.Messages == uint64(now.Last-before.Last)
 }
 
+// lack returns what is missing in the stream of what the last tally had, and reports whether
+// anything is. It may be called with any state of the stream since then.
+func (a *audit) lack(
+	s kvclient.StreamState, harmless purgeCount,
+) (lack purgeCount, missing bool) {
+	before := a.tallies.last
+	if s.History < before.History {
+		a.configUpdated = true
+	}
+	fewer := s.Subjects+harmless.keys < before.Subjects ||
+		!a.configUpdated && before.Last == s.Last &&
+			s.Messages+harmless.messages < before.Messages
+	lack.keys = before.Subjects - s.Subjects - harmless.keys
+	if before.Last == s.Last {
+		lack.messages = before.Messages - s.Messages - harmless.messages
+	}
+	return lack, before.Epoch == s.Epoch && fewer && s.Lifetime == 0
+}
+
 // compareCounts compares the stream with the last tally, when everything has been read.
 //
 // Where no advisory comes at all, as for an identity that may not subscribe to them, the counts
@@ -131,18 +150,7 @@ func addsUp(before, now kvclient.StreamState) bool {
 func (a *audit) compareCounts(
 	s kvclient.StreamState, harmless purgeCount, waiting bool,
 ) verdict {
-	before := a.tallies.last
-	if s.History < before.History {
-		a.configUpdated = true
-	}
-	fewer := s.Subjects+harmless.keys < before.Subjects ||
-		!a.configUpdated && before.Last == s.Last &&
-			s.Messages+harmless.messages < before.Messages
-	missing := before.Epoch == s.Epoch && fewer && s.Lifetime == 0
-	lack := purgeCount{keys: before.Subjects - s.Subjects - harmless.keys}
-	if before.Last == s.Last {
-		lack.messages = before.Messages - s.Messages - harmless.messages
-	}
+	lack, missing := a.lack(s, harmless)
 	switch {
 	case !missing:
 		a.configUpdated, a.unexplained = false, nil

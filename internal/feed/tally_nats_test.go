@@ -54,9 +54,9 @@ func TestLossWhereNothingWasRemovedIsNoReset(t *testing.T) {
 	})
 }
 
-// Where the identity may not hear advisories, the counts show a purge: no write takes a key away.
-func TestPurgeWithoutAdvisoriesIsAReset(t *testing.T) {
-	t.Parallel()
+// newDeafLab is newLab for a hub whose identity may not hear advisories.
+func newDeafLab(t *testing.T) *lab {
+	t.Helper()
 	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
 		o.NoAuthUser = "native"
 		noAdvisories := &server.Permissions{
@@ -67,7 +67,13 @@ func TestPurgeWithoutAdvisoriesIsAReset(t *testing.T) {
 			{Username: "gateway", Password: "g", Permissions: noAdvisories},
 		}
 	}})
-	l := newLabAt(t, s, "nats://gateway:g@"+s.Addr(), feed.Options{})
+	return newLabAt(t, s, "nats://gateway:g@"+s.Addr(), feed.Options{})
+}
+
+// Where the identity may not hear advisories, the counts show a purge: no write takes a key away.
+func TestPurgeWithoutAdvisoriesIsAReset(t *testing.T) {
+	t.Parallel()
+	l := newDeafLab(t)
 	native, w := l.beginAB(t)
 	l.purgeKey(t, "a")
 	put(t, native, "b", "3")

@@ -79,6 +79,15 @@ func (src *source) compareAnswer(q question, s kvclient.StreamState) (beyond boo
 	f := src.feed
 	f.mu.Lock()
 	same := f.journal.noteAnswer(q, s)
+	_, lacking := src.audit.lack(s, f.journal.harmlessPurges)
+	switch {
+	case !same:
+		f.freshness.fail(q.callers, Lost)
+	case lacking:
+		f.freshness.fail(q.callers, Unexplained)
+	default:
+		f.freshness.answer(q.callers, s)
+	}
 	if same {
 		f.wakeExactLocked()
 		if f.absences.refute(q.absences) {
@@ -90,6 +99,9 @@ func (src *source) compareAnswer(q question, s kvclient.StreamState) (beyond boo
 	case !same:
 		return false, errRestart
 	case s.Last > q.revision:
+		if lacking {
+			src.requestVerify()
+		}
 		return true, nil
 	}
 	src.audit.noteCaughtUp(s.At)
