@@ -129,6 +129,37 @@ func (l *connections) giveWay(owner string) bool {
 	return true
 }
 
+// cutIdle closes what has been idle for goodbyeTime, without a goodbye, until ctx ends. It runs
+// beside a shutdown, which closes idle connections with one, and so gives that up where a client
+// does not take it.
+func (l *connections) cutIdle(ctx context.Context) {
+	for look := time.NewTicker(goodbyeTime); ; {
+		select {
+		case <-ctx.Done():
+			look.Stop()
+			return
+		case <-look.C:
+			for l.cutIdleFor(goodbyeTime) {
+			}
+		}
+	}
+}
+
+// cutIdleFor closes the connection that has been idle for longest, if that is at least so long. It
+// reports whether there was one.
+func (l *connections) cutIdleFor(wait time.Duration) bool {
+	l.mu.Lock()
+	c := l.idle.end.next
+	if c == &l.idle.end || time.Since(c.since) < wait {
+		l.mu.Unlock()
+		return false
+	}
+	l.unlist(c)
+	l.mu.Unlock()
+	c.Close()
+	return true
+}
+
 // wait notes that a connection waits for its client from now on. One that is closed, perhaps while
 // it waited for its turn, has left for good: in a line it would be closed once more for the next
 // connection without a place, which would then be refused.

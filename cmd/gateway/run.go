@@ -157,7 +157,7 @@ func serve(
 	err = errors.Join(err, api.shutdown(c.ShutdownTimeout))
 	closeStreams(handler, farewell)
 	if admin != nil {
-		admin.http.Close() // after the API, so that metrics are there while requests finish
+		admin.close() // after the API, so that metrics are there while requests finish
 	}
 	log.Info().Msg("HTTP is down, closing NATS")
 	return err

@@ -68,6 +68,8 @@ type listener struct {
 	http *http.Server
 	// net accepts its connections.
 	net net.Listener
+	// below are the connections below TLS, or below HTTP where there is no TLS.
+	below *connections
 }
 
 // listenOptions say where a listener is and how many connections it may have.
@@ -113,7 +115,7 @@ func listen(
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
-	return &listener{net: accepting, http: &http.Server{
+	return &listener{net: accepting, below: l, http: &http.Server{
 		Protocols: &protocols,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: int(web.streams.Limit()),
@@ -149,16 +151,36 @@ func (l *listener) serve(failed chan<- error) {
 	}
 }
 
+// goodbyeTime is how long a client may take for the last bytes of its connection, which close or
+// shutdown ends. tls.Conn.Close waits for up to 5 s until the alert close_notify is sent, and
+// http.Server closes one idle connection after the other.
+const goodbyeTime = 500 * time.Millisecond
+
 // shutdown stops accepting connections, lets requests finish within the timeout, and cuts those
 // that take longer.
 func (l *listener) shutdown(timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
+	go l.below.cutIdle(ctx)
 	if err := l.http.Shutdown(ctx); err != nil {
-		l.http.Close()
+		l.close()
 		return fmt.Errorf("requests that still ran after --shutdown-timeout %v were cut", timeout)
 	}
 	return nil
+}
+
+// close cuts all connections. It returns within goodbyeTime, and goes on in the background with
+// those whose clients take nothing.
+func (l *listener) close() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.http.Close()
+	}()
+	select {
+	case <-done:
+	case <-time.After(goodbyeTime):
+	}
 }
 
 // newRegistry returns a registry with the metrics of the process. The handlers add those of
