@@ -10,9 +10,10 @@ GOSEC       = github.com/securego/gosec/v2/cmd/gosec@v2.30.0
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test check quick-test quick-lint hooks race lint gosec vulncheck \
-	openapi-lint js-test browser streams streams-all proxies streams-setup clients clients-all \
-	schemathesis fuzz bench bench-quick bench-watch bench-report watchcheck linearizable \
-	adversary full clean cross release cluster deploy-test native native-all permissions
+	openapi-lint js-test js-build js-setup browser streams streams-all proxies streams-setup \
+	clients clients-all schemathesis fuzz bench bench-quick bench-watch bench-report \
+	watchcheck linearizable adversary full clean cross release cluster deploy-test native \
+	native-all permissions
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
@@ -45,7 +46,7 @@ test: ## Run the Go tests
 	$(GO) test ./...
 
 check: ## Lint, quick tests, OpenAPI lint, JS tests: run it before each commit
-	@$(MAKE) --no-print-directory openapi-lint # npm removes files that go list may be reading
+	@$(MAKE) --no-print-directory openapi-lint js-setup # npm removes what go list may be reading
 	@$(MAKE) --no-print-directory -j3 quick-test quick-lint js-test
 
 quick-test:
@@ -83,13 +84,21 @@ vulncheck: ## Look for known vulnerabilities, where their database can be reache
 openapi-lint: ## Lint api/openapi.yaml (needs Node.js)
 	cd test/openapi && npm ci --silent --no-audit --no-fund && npm run --silent lint
 
-js-test: ## Test the browser module against a scripted gateway (needs Node.js)
-	node --test --test-timeout=30000 clients/js/test/*.test.js
+js-test: build js-setup ## Test the JavaScript client, and that it is built (needs Node.js)
+	cd clients/js && npm run --silent check && npm run --silent types && npm test --silent
+
+js-build: js-setup ## Build the JavaScript client, of which clients/js/dist is committed
+	cd clients/js && npm run --silent build
+
+js-setup: clients/js/node_modules
+
+clients/js/node_modules: clients/js/package-lock.json
+	cd clients/js && npm ci --silent --no-audit --no-fund
+	touch $@
 
 browser: build ## Test the live dashboard and other clients of streams (needs Node.js, Chromium)
 	$(GO) build -trimpath -o bin/live-dashboard ./examples/live-dashboard
-	cd test/browser && npm ci --silent --no-audit --no-fund && npm run --silent types && \
-		npm test --silent
+	cd test/browser && npm ci --silent --no-audit --no-fund && npm test --silent
 
 streams: build streams-setup ## Test four libraries for streams (needs Node.js, Chromium, nginx)
 	cd test/streams && PROXIES=nginx npm run gate --silent

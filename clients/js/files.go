@@ -1,9 +1,13 @@
-// Package js embeds the browser module, so that a Go program can serve it.
+// Package js embeds the client for browsers, so that a Go program can serve it.
 package js
 
-import "embed"
+import _ "embed"
 
-// Files has the module's files. A page imports live-map.js, which imports the others.
+// Name is the name under which pages expect the client.
+const Name = "kvgateway.js"
+
+// Client is the client: one ES module, which imports nothing. `make js-build` makes it from the
+// sources, and `make js-test` fails if it is not what they give.
 //
-//go:embed live-map.js connection.js state.js sse.js tickets.js
-var Files embed.FS
+//go:embed dist/kvgateway.js
+var Client []byte

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"bytes"
 	"embed"
 	"errors"
 	"flag"
@@ -19,7 +20,7 @@ import (
 	js "kvgateway/clients/js"
 )
 
-// files are the page and what it loads, beside the module of clients/js.
+// files are the page and what it loads, beside the client of clients/js.
 //
 //go:embed index.html page.js style.css values.js
 var files embed.FS
@@ -54,15 +55,14 @@ func serve(listen, gateway string) error {
 // handler routes requests without a ServeMux, which would clean the paths of keys such as "a//b",
 // and redirect.
 func handler(gateway *url.URL) http.Handler {
-	modules := http.StripPrefix("/clients/js/", http.FileServerFS(js.Files))
 	proxy := proxyTo(gateway)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.EscapedPath(); {
 		case path == "/", path == "/page.js", path == "/style.css", path == "/values.js":
 			servePage(w, r)
-		case strings.HasPrefix(path, "/clients/js/"):
+		case path == "/clients/js/"+js.Name:
 			w.Header().Set("Cache-Control", "no-cache")
-			modules.ServeHTTP(w, r)
+			http.ServeContent(w, r, js.Name, time.Time{}, bytes.NewReader(js.Client))
 		case path == "/buckets", path == "/watch", strings.HasPrefix(path, "/buckets/"):
 			proxy.ServeHTTP(w, r)
 		default:

@@ -1,5 +1,5 @@
 /** The page: a table of the bucket's entries, and a form that changes one of them. */
-import { liveMap } from "/clients/js/live-map.js";
+import { liveMap } from "/clients/js/kvgateway.js";
 import {
   TEXT, expiresByItself, isJSON, milliseconds, ofJSON, shortestLife, textIn, withLineEnds,
 } from "/values.js";

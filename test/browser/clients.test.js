@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { EventSource } from "eventsource";
 import { createEventSource } from "eventsource-client";
-import { liveMap } from "../../clients/js/live-map.js";
+import { liveMap } from "../../clients/js/dist/kvgateway.js";
 import { Gateway, until } from "./harness.js";
 
 let gateway;

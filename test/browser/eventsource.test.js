@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EventSource } from "eventsource";
-import { liveMap } from "../../clients/js/live-map.js";
+import { liveMap } from "../../clients/js/dist/kvgateway.js";
 import { block, put, refuse, scripted, stream, sync } from "../../clients/js/test/scripted.js";
 import { until } from "./harness.js";
 

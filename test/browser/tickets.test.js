@@ -40,7 +40,7 @@ before(async () => {
 
   // It serves an empty page and the module, as a site beside the gateway does.
   site = createServer({ cert: readFileSync(cert), key: readFileSync(key) }, (request, response) => {
-    const file = join(ROOT, "clients/js", request.url.slice(1));
+    const file = join(ROOT, "clients/js/dist", request.url.slice(1));
     if (/^\/[a-z-]+\.js$/.test(request.url) && existsSync(file)) {
       response.writeHead(200, { "Content-Type": "text/javascript" });
       response.end(readFileSync(file));
@@ -81,7 +81,7 @@ async function open(t, host) {
 test("a page of an allowed origin follows a bucket with tickets, until its token is revoked", { skip }, async (t) => {
   const { page, requests } = await open(t, "localhost");
   const seen = await page.evaluate(async ([base, token]) => {
-    const { liveMap } = await import("/live-map.js");
+    const { liveMap } = await import("/kvgateway.js");
     const headers = { Authorization: `Bearer ${token}` };
     const put = (path, body) => fetch(base + path, { method: "PUT", headers, body });
     await put("/buckets/shop");

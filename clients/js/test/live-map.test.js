@@ -1,7 +1,7 @@
 /** Tests that the Map is the bucket, by fetch, against a scripted gateway on a real socket. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { liveMap } from "../live-map.js";
+import { liveMap } from "../dist/kvgateway.js";
 import { block, put, removal, scripted, stream, sync, until } from "./scripted.js";
 import { values, watched } from "./watched.js";
 

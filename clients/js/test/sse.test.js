@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { EventStreamParser } from "../sse.js";
+import { EventStreamParser } from "../build/sse.js";
 
 const bytesOf = (text) => new TextEncoder().encode(text);
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
-import { liveMap } from "../live-map.js";
+import { liveMap } from "../dist/kvgateway.js";
 import { block, put, refuse, scripted, stream, sync, until } from "./scripted.js";
 import { watched } from "./watched.js";
 

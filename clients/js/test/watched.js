@@ -1,5 +1,5 @@
 /** A live map whose callbacks are recorded. */
-import { liveMap } from "../live-map.js";
+import { liveMap } from "../dist/kvgateway.js";
 import { until } from "./scripted.js";
 
 /** Makes a live map, and records what its callbacks are given. */

@@ -73,8 +73,8 @@ func TestOutcomeUnknownComesBeforeItsCause(t *testing.T) {
 	}
 }
 
-// The browser module gives up after a refusal with 4xx, except for those that the table says may
-// pass, and 425, which only a proxy answers (RFC 8470).
+// The JavaScript client gives a stream up after a refusal with 4xx, except for those that the table
+// says may pass, and 425, which only a proxy answers (RFC 8470).
 func TestClientTriesAgainWhatTheTableSays(t *testing.T) {
 	want := map[int]bool{http.StatusTooEarly: true}
 	for _, kind := range problem.Kinds() {
@@ -82,13 +82,13 @@ func TestClientTriesAgainWhatTheTableSays(t *testing.T) {
 			want[kind.Status] = true
 		}
 	}
-	client, err := os.ReadFile("../../../clients/js/connection.js")
+	client, err := os.ReadFile("../../../clients/js/src/problem.ts")
 	if err != nil {
 		t.Fatal(err)
 	}
 	list := regexp.MustCompile(`const PASSING = \[(.*)\];`).FindSubmatch(client)
 	if list == nil {
-		t.Fatal("connection.js has no PASSING")
+		t.Fatal("problem.ts has no PASSING")
 	}
 	got := make(map[int]bool)
 	for _, status := range regexp.MustCompile(`\d+`).FindAllString(string(list[1]), -1) {

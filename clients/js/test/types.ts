@@ -1,5 +1,5 @@
 // A program in TypeScript that uses the module's types. It is compiled, and not run.
-import { liveMap, StreamError, type Entry, type LiveMap, type Saved } from "../../clients/js/live-map.js";
+import { liveMap, StreamError, type Entry, type LiveMap, type Saved } from "@kvgateway/client";
 
 interface Order {
   qty: number;

@@ -1,12 +1,24 @@
 /**
  * The wire format of Server-Sent Events (HTML Standard, §9.2.6). It is used where there is no
  * EventSource, or a header is needed.
- *
- * @typedef {object} ServerSentEvent
- * @property {string} type  the `event:` field, "message" where there is none
- * @property {string} data  the `data:` lines, joined with line feeds
- * @property {string} id    the last event id once this event has been taken
  */
+
+/** One event, as an EventSource would dispatch it. */
+export interface ServerSentEvent {
+  /** The `event:` field, "message" where there is none. */
+  type: string;
+  /** The `data:` lines, joined with line feeds. */
+  data: string;
+  /** The last event id once this event has been taken. */
+  id: string;
+}
+
+/** What a parser calls as a stream comes in. */
+export interface EventStreamCallbacks {
+  onEvent: (event: ServerSentEvent) => void;
+  /** The server's `retry:` field. */
+  onRetry?: (milliseconds: number) => void;
+}
 
 /**
  * Parses one response body in chunks that may end anywhere: in the middle of a character, of a
@@ -15,7 +27,7 @@
  */
 export class EventStreamParser {
   /** The id to send with the next request. A block without data changes it as well: a bookmark. */
-  lastEventId;
+  lastEventId: string;
 
   // It strips one byte order mark, as the standard demands, and replaces what is not UTF-8 by
   // U+FFFD.
@@ -24,25 +36,19 @@ export class EventStreamParser {
   #afterCR = false; // The last chunk ended with CR, to which an LF of the next one belongs.
   #type = "";
   #data = "";
-  #id;
-  #onEvent;
-  #onRetry;
+  #id: string;
+  #callbacks: EventStreamCallbacks;
 
   /**
-   * @param {object} callbacks
-   * @param {(event: ServerSentEvent) => void} callbacks.onEvent
-   * @param {(milliseconds: number) => void} [callbacks.onRetry]
-   * @param {string} [lastEventId]
-   *     the id that was sent with the request; it is valid until the stream names another
+   * @param lastEventId the id that was sent with the request; it is valid until the stream names
+   *     another
    */
-  constructor({ onEvent, onRetry = () => {} }, lastEventId = "") {
-    this.#onEvent = onEvent;
-    this.#onRetry = onRetry;
+  constructor(callbacks: EventStreamCallbacks, lastEventId = "") {
+    this.#callbacks = callbacks;
     this.lastEventId = this.#id = lastEventId;
   }
 
-  /** @param {Uint8Array} chunk */
-  push(chunk) {
+  push(chunk: Uint8Array): void {
     let text = this.#decoder.decode(chunk, { stream: true });
     if (text === "") return;
     if (this.#afterCR && text[0] === "\n") text = text.slice(1);
@@ -63,8 +69,8 @@ export class EventStreamParser {
     this.#line += text.slice(start);
   }
 
-  /** @param {string} line without its end */
-  #take(line) {
+  /** Takes a line without its end. */
+  #take(line: string): void {
     if (line === "") return this.#dispatch();
     const colon = line.indexOf(":");
     if (colon === 0) return; // A comment.
@@ -75,14 +81,14 @@ export class EventStreamParser {
     if (field === "data") this.#data += value + "\n";
     else if (field === "event") this.#type = value;
     else if (field === "id" && !value.includes("\0")) this.#id = value;
-    else if (field === "retry" && /^[0-9]+$/.test(value)) this.#onRetry(Number(value));
+    else if (field === "retry" && /^[0-9]+$/.test(value)) this.#callbacks.onRetry?.(Number(value));
   }
 
-  #dispatch() {
+  #dispatch(): void {
     const type = this.#type || "message";
     const data = this.#data;
     this.#type = this.#data = "";
     this.lastEventId = this.#id;
-    if (data !== "") this.#onEvent({ type, data: data.slice(0, -1), id: this.#id });
+    if (data !== "") this.#callbacks.onEvent({ type, data: data.slice(0, -1), id: this.#id });
   }
 }

@@ -1,0 +1,250 @@
+/** The live map of a bucket, which shows the changes of its page before they are stored. */
+import { reaches, type Position } from "./address.js";
+import {
+  isMismatch, type Bucket, type DeleteOptions, type PutOptions, type Written,
+} from "./bucket.js";
+import type { Entry } from "./entry.js";
+import {
+  Live, type Cause, type LiveMapOptions, type Status, type StatusDetail,
+} from "./live-map.js";
+import { Problem, isTransient, unknown } from "./problem.js";
+import { newKey, sleep } from "./request.js";
+import { check, encode, keepsType, share } from "./value.js";
+import type { WatchQuery } from "./watch.js";
+
+export interface BucketMapOptions<T = unknown>
+  extends WatchQuery,
+    Pick<LiveMapOptions<T>, "onChange" | "onStatus" | "saved" | "signal" | "EventSource"> {
+  /** Has keys that are gone without a marker reported one by one, instead of by a reset. */
+  removals?: "event" | undefined;
+  /** Compares what the Map has with the gateway's digest of it. */
+  digest?: boolean | undefined;
+}
+
+type LocalPut = Pick<PutOptions, "contentType" | "ttl">;
+type LocalDelete = Pick<DeleteOptions, "purge" | "ttl">;
+
+/**
+ * A change of this page was refused, since somebody else has changed the key meanwhile. `code` is
+ * `revision-mismatch` or `key-exists`; it is `outcome-unknown` if an earlier answer was lost, so
+ * that this change may have been stored before theirs.
+ */
+export class Conflict<T = unknown> extends Problem {
+  override name = "Conflict";
+  /** The entry that the key has now; null if it has no value, undefined if it cannot be read. */
+  readonly theirs: Entry<T> | null | undefined;
+  /** The value that was refused; undefined for a deletion. */
+  readonly yours: T | undefined;
+  /** The entry that was changed; undefined if the key had no value. */
+  readonly base: Entry<T> | undefined;
+
+  constructor(cause: Problem, what: Pick<Conflict<T>, "theirs" | "yours" | "base">) {
+    super(cause.message, { ...cause, cause });
+    this.theirs = what.theirs;
+    this.yours = what.yours;
+    this.base = what.base;
+  }
+}
+
+/** One change of this page. */
+interface Local<T> {
+  /** What is shown: undefined for a deletion. */
+  entry: Entry<T> | undefined;
+  /** What was shown before. */
+  base: Entry<T> | undefined;
+  /** Settles once the change is stored, or refused. */
+  stored: Promise<Written | undefined>;
+  /** Where the gateway has stored it. */
+  at?: Position | undefined;
+}
+
+/**
+ * A live map with local changes. A change is shown at once, and sent on the condition that the key
+ * is as it was shown before. It is shown until the stream has come to the revision that the gateway
+ * answered: with that revision of the key, or a later one, or at an exact point. From then on what
+ * the stream has told is shown, whatever it is. If the gateway refuses the change, what the stream
+ * has told is shown at once. While it is not known whether a change was stored, it is sent again,
+ * with the same Idempotency-Key.
+ *
+ * The changes of one key are sent one after the other, each on the condition that the one before is
+ * the last. If one is refused, so are those that were made on top of it.
+ */
+export class BucketMap<T = unknown> extends Live<T> {
+  #bucket: Bucket<T>;
+  #locals = new Map<string, Local<T>[]>(); // By key; the last one of each is shown.
+  #seen = new Map<string, Position>(); // The last revision that has come of each of these keys.
+  #gone = new AbortController();
+
+  /** @internal */
+  constructor(bucket: Bucket<T>, options: BucketMapOptions<T>) {
+    const { filter, heartbeat, removals, digest, ...rest } = options;
+    const url = bucket._watch({ filter, heartbeat, removals, digest });
+    super(url, { ...bucket._client._transport, ...rest }, bucket._decode);
+    this.#bucket = bucket;
+  }
+
+  /** Shows a value at once, and stores it. Rejects with a {@link Conflict} if it was refused. */
+  put(key: string, value: T, options: LocalPut = {}): Promise<Written> {
+    const stored = check(this.#bucket._options.schema, value);
+    const base = this.map.get(key);
+    const type = options.contentType ?? keepsType(stored, base?.contentType);
+    const { body, contentType } = encode(stored, type);
+    const entry: Entry<T> = {
+      bucket: this.#bucket.name,
+      key,
+      revision: base?.revision ?? 0,
+      epoch: base?.epoch ?? "",
+      created: new Date().toISOString(),
+      expires: undefined,
+      size: new Blob([body]).size,
+      contentType,
+      value: share(base?.value, stored) as T,
+      pending: true,
+    };
+    return this.#change(key, entry, (condition) =>
+      this.#bucket.put(key, stored, { ...options, ...condition, contentType }),
+    ) as Promise<Written>;
+  }
+
+  /** Takes a key away at once, and deletes it. Rejects with a {@link Conflict} if refused. */
+  delete(key: string, options: LocalDelete = {}): Promise<Written | undefined> {
+    return this.#change(key, undefined, (condition) =>
+      this.#bucket.delete(key, { ...options, ...condition }),
+    );
+  }
+
+  #change(
+    key: string,
+    entry: Entry<T> | undefined,
+    send: (condition: PutOptions) => Promise<Written | undefined>,
+  ): Promise<Written | undefined> {
+    const base = this.map.get(key);
+    const locals = this.#locals.get(key) ?? [];
+    const before = locals.at(-1);
+    const local: Local<T> = { entry, base, stored: Promise.resolve(undefined) };
+    this.#locals.set(key, locals);
+    locals.push(local);
+    this._view.hold(key, entry);
+    this._show([{ key, entry, previous: base }], "local");
+    return (local.stored = this.#store(key, local, before, send));
+  }
+
+  async #store(
+    key: string,
+    local: Local<T>,
+    before: Local<T> | undefined,
+    send: (condition: PutOptions) => Promise<Written | undefined>,
+  ): Promise<Written | undefined> {
+    try {
+      await before?.stored;
+      const last = before ? before.at : local.base;
+      const condition = last ? { ifMatch: last } : { ifNoneMatch: "*" };
+      const written = await this.#insist((more) => send({ ...condition, ...more }));
+      local.at = written;
+      if (local.entry && written) {
+        const { revision, epoch } = written;
+        this.#replace(key, local, { ...local.entry, revision, epoch });
+      }
+      if (written) this.#settle(key);
+      else this.#rollback(key, local, "confirmed"); // There was nothing to delete.
+      return written;
+    } catch (error) {
+      this.#rollback(key, local, "rollback");
+      throw await this.#conflict(key, local, error);
+    }
+  }
+
+  /** Sends a change until there is an answer that says what became of it. */
+  async #insist<R>(send: (more: PutOptions) => Promise<R>): Promise<R> {
+    const { signal } = this.#gone;
+    const more = { idempotencyKey: newKey(), signal };
+    let doubt = false;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await send(more);
+      } catch (error) {
+        if (signal.aborted) throw unknown(error);
+        if (!(error instanceof Problem)) throw error;
+        doubt ||= error.code === "outcome-unknown";
+        if (!isTransient(error)) throw doubt ? unknown(error) : error;
+      }
+      await sleep(Math.min(1000 * 2 ** attempt, 30_000) * (0.75 + Math.random() / 2), signal);
+    }
+  }
+
+  #replace(key: string, local: Local<T>, entry: Entry<T>): void {
+    const previous = local.entry;
+    local.entry = entry;
+    if (this.#locals.get(key)?.at(-1) !== local) return;
+    this._view.hold(key, entry);
+    this._show([{ key, entry, previous }], "local");
+  }
+
+  // Changes on top of this one will be refused, too, so they go with it.
+  #rollback(key: string, local: Local<T>, cause: Cause): void {
+    const locals = this.#locals.get(key) ?? [];
+    const index = locals.indexOf(local);
+    if (index < 0) return;
+    locals.length = index;
+    this.#showLast(key, locals, cause);
+  }
+
+  /** Takes away what the stream has reached. */
+  #settle(key: string): void {
+    const locals = this.#locals.get(key);
+    if (!locals) return;
+    const states = [...this._buckets.values()];
+    const hasCome = (at: Position) => {
+      const seen = this.#seen.get(key);
+      return (seen && reaches(seen, at)) || states.some((state) => state.hasReached(at));
+    };
+    while (locals[0]?.at && hasCome(locals[0].at)) locals.shift();
+    if (locals.length === 0) this.#showLast(key, locals, "confirmed");
+  }
+
+  #showLast(key: string, locals: Local<T>[], cause: Cause): void {
+    const previous = this.map.get(key);
+    const last = locals.at(-1);
+    if (last) this._view.hold(key, last.entry);
+    else {
+      this.#locals.delete(key);
+      this.#seen.delete(key);
+      this._view.release(key);
+    }
+    const entry = this.map.get(key);
+    if (entry !== previous) this._show([{ key, entry, previous }], cause);
+  }
+
+  async #conflict(key: string, local: Local<T>, error: unknown): Promise<unknown> {
+    const cause = error instanceof Problem && isMismatch(error.cause) ? error.cause : error;
+    if (!isMismatch(cause)) return error;
+    const minRevision = cause.currentRevision;
+    const theirs = await this.#bucket
+      .get(key, { minRevision, signal: this.#gone.signal })
+      .then((entry) => entry ?? null, () => undefined);
+    return new Conflict<T>(error as Problem, {
+      theirs,
+      yours: local.entry?.value,
+      base: local.base,
+    });
+  }
+
+  /** @internal */
+  override _passed(revision: Position & { key: string }): void {
+    const { key } = revision;
+    if (!this.#locals.has(key)) return;
+    this.#seen.set(key, revision);
+    this.#settle(key);
+  }
+
+  /** @internal */
+  override _progressed(): void {
+    for (const key of [...this.#locals.keys()]) this.#settle(key);
+  }
+
+  /** @internal */
+  override _end(status: Status, detail: StatusDetail, error: Error): void {
+    super._end(status, detail, error);
+    if (status === "closed") this.#gone.abort(error);
+  }
+}

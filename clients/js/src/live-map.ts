@@ -1,0 +1,464 @@
+/**
+ * liveMap keeps a Map equal to a bucket behind the gateway, through reconnects, restarts, purges,
+ * and buckets that are created again.
+ */
+import { epochOf, type Position } from "./address.js";
+import { expiryOf, type Entry, type WireEntry } from "./entry.js";
+import { LONGEST_TIMEOUT } from "./connection.js";
+import { StreamError, problemOf, type ProblemDocument } from "./problem.js";
+import type { ServerSentEvent } from "./sse.js";
+import { BucketState, type Change, type Progress, type Shared } from "./state.js";
+import { Transport, type TransportOptions, type WatchURL } from "./transport.js";
+import { decodeBy, type Decode } from "./value.js";
+import { View } from "./view.js";
+
+/**
+ * Why the Map changed. `snapshot` and `reset` report all differences of one step in one call.
+ * `removed` are keys that are gone without a marker. `local` is a change of this page that is shown
+ * before it is stored, `confirmed` the moment from which the stream's own entry is shown instead,
+ * and `rollback` is a change of this page that was refused.
+ */
+export type Cause =
+  | "put" | "delete" | "purge" | "expire" | "snapshot" | "reset" | "bucket-deleted" | "removed"
+  | "local" | "confirmed" | "rollback";
+
+/**
+ * - `connecting`: it has not been live yet, and has no connection
+ * - `syncing`: it is connected, and a snapshot or what was missed is on its way; the Map has what
+ *   was known before
+ * - `live`: the Map is the bucket's state
+ * - `stale`: it is connected to a gateway that has lost its source for the moment
+ * - `deleted`: it is live, and the bucket (or each of several) does not exist
+ * - `reconnecting`: the connection is lost; the Map has what was known
+ * - `failed`: it has ended, since it was refused for a cause that does not pass
+ * - `closed`: it has ended by `close()` or the signal
+ */
+export type Status =
+  | "connecting" | "syncing" | "live" | "stale" | "deleted" | "reconnecting" | "failed" | "closed";
+
+/** Details of a status. onStatus is called again with the same status if they have changed. */
+export interface StatusDetail {
+  /**
+   * What the gateway sent: `goaway` announces the end of the stream, `reset` a full snapshot.
+   * `digest` is of this page: the Map was not what the gateway said, and begins anew; with an
+   * `error`, it was not again.
+   */
+  event?: "reset" | "bucket-deleted" | "goaway" | "digest";
+  bucket?: string | undefined;
+  /**
+   * For `reset`: epoch, ahead, horizon, unknown-id, purged, filters, config, reverted. For
+   * `goaway`: shutdown, max-age, auth-expiring, permissions, slow.
+   */
+  reason?: string;
+  error?: Error;
+  /** The gateway's problem document. */
+  problem?: ProblemDocument | undefined;
+  /** Milliseconds until the next attempt; absent if the EventSource reconnects by itself. */
+  retryIn?: number | undefined;
+}
+
+/**
+ * What to keep, for example in IndexedDB, in order to begin from there next time. A structured
+ * clone preserves it; JSON does not preserve bytes.
+ */
+export interface Saved<T = unknown> {
+  lastEventId: string;
+  entries: Entry<T>[];
+}
+
+export interface LiveMapOptions<T = unknown> extends TransportOptions {
+  /** Called after the Map changed, never with an empty list. */
+  onChange?: ((changes: Change<T>[], cause: Cause) => void) | undefined;
+  onStatus?: ((status: Status, detail: StatusDetail) => void) | undefined;
+  /** What save() returned earlier, for the same url. */
+  saved?: Saved<T> | null | undefined;
+}
+
+/** What a view shows at one moment. It never changes; another moment has another one. */
+export interface Snapshot<T = unknown> {
+  readonly map: ReadonlyMap<string, Entry<T>>;
+  readonly status: Status;
+}
+
+export interface LiveMap<T = unknown> {
+  /**
+   * Always the same Map, from `key` to Entry, or from `bucket/key` to Entry for a url of several
+   * buckets. Read it, do not write it.
+   */
+  readonly map: ReadonlyMap<string, Entry<T>>;
+  readonly status: Status;
+  /** The id at which the next connection resumes. */
+  readonly lastEventId: string;
+  /** Resolves when the Map is live for the first time; rejects if it ends before. */
+  readonly ready: Promise<void>;
+  /** Calls a function after each change of the Map or the status, until the result is called. */
+  readonly subscribe: (listener: () => void) => () => void;
+  /**
+   * Returns what there is now: the same object until something changes, as React's
+   * useSyncExternalStore needs it. It copies the Map, once for each change that is looked at.
+   * Entries that have not changed are the same objects, and so are the parts of their values.
+   */
+  readonly getSnapshot: () => Snapshot<T>;
+  /** Returns the entries and the id that belong together; null while a snapshot is on its way. */
+  save(): Saved<T> | null;
+  close(): void;
+}
+
+// Entries that expire within so many milliseconds are dropped together, in one pass over the Map.
+const FINEST_EXPIRY = 50;
+// An event drops what expired so many milliseconds before, since the timer stands still while the
+// machine sleeps, and clocks are set.
+const OVERDUE = 1000;
+
+// With these options of a watch, folding the events does not give the bucket's state.
+const NOT_A_STATE = ["updates_only", "ignore_deletes", "resume_from_revision"];
+
+/** The buckets that a url watches: several for /watch, one for /buckets/{bucket}/watch. */
+function bucketsOf(url: URL): string[] {
+  const watches = url.searchParams.getAll("watch");
+  if (watches.length === 0) return [decodeURIComponent(url.pathname.split("/").at(-2) ?? "")];
+  return watches.map((watch) => watch.split(":", 1)[0]!);
+}
+
+/** The data of any event. */
+interface EventData extends Progress {
+  event?: string;
+  bucket?: string;
+  reason?: string;
+  removed?: { key: string; revision: number }[];
+}
+
+export class Live<T> implements LiveMap<T> {
+  readonly ready: Promise<void>;
+
+  /** @internal */ readonly _view = new View<T>();
+  /** @internal */ readonly _buckets = new Map<string, BucketState<T>>();
+  /** @internal */ _ended = false;
+  #options: LiveMapOptions<T>;
+  #now: () => number;
+  #shared: Shared<T>;
+  #transport: Transport;
+  #status: Status = "connecting";
+  #open = false;
+  #everLive = false;
+  #settle!: { resolve: () => void; reject: (error: unknown) => void }; // Settles ready.
+  #expiry: { at: number; timer?: ReturnType<typeof setTimeout> } = { at: Infinity };
+  #leaveSignal = () => {};
+  #listeners = new Set<() => void>();
+  #snapshot: Snapshot<T> | undefined; // The last one, unless something has changed since.
+  #doubted = new Set<string>(); // The buckets whose digests differed the last time.
+
+  constructor(url: WatchURL, options: LiveMapOptions<T>, decode: Decode<T> = decodeBy<T>()) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+    this.ready = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
+    this.ready.catch(() => {}); // A page that does not use ready learns of failures by onStatus.
+    this.#shared = {
+      view: this._view,
+      decode,
+      isOfSeveral: false,
+      // A bucket's name has no "/", so the first one divides bucket and key.
+      mapKey: ({ bucket, key }) => (this.#shared.isOfSeveral ? `${bucket}/${key}` : key),
+    };
+    const lastEventId = options.saved?.lastEventId;
+    this.#transport = new Transport(url, { ...options, lastEventId }, (u) => this.#begin(u), {
+      onConnecting: (id) => this.#connecting(id),
+      onOpen: () => this.#opened(),
+      onEvent: (event) => this.#take(event),
+      onDown: (error, retryIn) => this.#down(error, retryIn),
+    });
+    this.#listenTo(options.signal);
+    if (!this._ended) this.#transport.connection.connect();
+  }
+
+  get map(): ReadonlyMap<string, Entry<T>> {
+    return this._view.map;
+  }
+
+  get status(): Status {
+    const isOverdue = !this._ended && this.#transport.connection.isOverdue;
+    return isOverdue ? this.#statusOf(false) : this.#status;
+  }
+
+  get lastEventId(): string {
+    return this.#transport.connection.lastEventId;
+  }
+
+  subscribe = (listener: () => void): (() => void) => {
+    const own = () => listener(); // One function may subscribe twice.
+    this.#listeners.add(own);
+    return () => void this.#listeners.delete(own);
+  };
+
+  getSnapshot = (): Snapshot<T> => {
+    const { status } = this;
+    const last = this.#snapshot;
+    if (last?.status === status) return last;
+    // A status that changes alone leaves the Map as it is.
+    const map = last?.map ?? new Map(this._view.map);
+    return (this.#snapshot = { map, status });
+  };
+
+  save(): Saved<T> | null {
+    const states = [...this._buckets.values()];
+    if (states.length === 0 || states.some((state) => state.inSnapshot)) return null;
+    return { lastEventId: this.lastEventId, entries: [...this._view].map(([, entry]) => entry) };
+  }
+
+  close(): void {
+    this._end("closed", {}, new Error("liveMap: closed"));
+  }
+
+  #listenTo(signal: AbortSignal | undefined): void {
+    if (!signal) return;
+    if (signal.aborted) return this.close();
+    const close = () => this.close();
+    signal.addEventListener("abort", close, { once: true });
+    // The signal may live longer than this object, and would keep the Map in memory.
+    this.#leaveSignal = () => signal.removeEventListener("abort", close);
+  }
+
+  // Takes the buckets from a url. A function may return urls with another ticket, but not with
+  // other buckets.
+  #begin(url: URL): void {
+    for (const name of NOT_A_STATE) {
+      if (url.searchParams.has(name)) {
+        throw new TypeError(`liveMap: with ${name} the events are not the bucket's state`);
+      }
+    }
+    if (this._buckets.size > 0) return;
+    this.#shared.isOfSeveral = url.searchParams.has("watch");
+    for (const bucket of bucketsOf(url)) this.#addBucket(bucket);
+    const { saved } = this.#options;
+    if (saved) this.#restore(saved);
+  }
+
+  #addBucket(bucket: string): BucketState<T> {
+    const state = new BucketState<T>(bucket, this.#shared);
+    this._buckets.set(bucket, state);
+    return state;
+  }
+
+  #restore(saved: Saved<T>): void {
+    if (!saved.lastEventId) return;
+    for (const state of this._buckets.values()) state.restored();
+    for (const entry of saved.entries) {
+      const expiry = expiryOf(entry);
+      if (expiry <= this.#now()) continue;
+      this._view.set(this.#shared.mapKey(entry), entry);
+      this.#expectExpiry(expiry);
+    }
+  }
+
+  /** The buckets that an event is about: the one it names, or all of them. */
+  #of({ bucket }: EventData): BucketState<T>[] {
+    if (!this.#shared.isOfSeveral || bucket === undefined) return [...this._buckets.values()];
+    return [this._buckets.get(bucket) ?? this.#addBucket(bucket)];
+  }
+
+  #connecting(lastEventId: string): void {
+    this.#open = false;
+    for (const state of this._buckets.values()) state.connecting(lastEventId);
+  }
+
+  #opened(): void {
+    this.#open = true;
+    this.#tell();
+  }
+
+  #take({ type, data: text, id }: ServerSentEvent): void {
+    const data = JSON.parse(text) as EventData;
+    // With events=message the name is in the data.
+    const event = type === "message" ? data.event : type;
+    this.#dropOverdue();
+    switch (event) {
+      case "put":
+      case "delete":
+      case "purge":
+      case "expire":
+        for (const state of this.#of(data)) {
+          this.#changed(state.take(event, data as WireEntry), event);
+          if (!state.inSnapshot) this._passed(data as WireEntry);
+        }
+        return;
+      case "removed":
+        for (const state of this.#of(data)) {
+          const removed = data.removed ?? [];
+          this.#changed(state.drop(removed), event);
+          if (state.inSnapshot) continue;
+          for (const one of removed) this._passed({ ...one, epoch: epochOf(id, state.bucket) });
+        }
+        return;
+      case "sync":
+        for (const state of this.#of(data)) {
+          const { cause, changes } = state.sync(this.#now());
+          this.#changed(changes, cause);
+          this.#reached(state, data, id);
+        }
+        return this.#tell();
+      case "bookmark":
+        for (const state of this.#of(data)) this.#reached(state, data, id);
+        return;
+      case "reset":
+        for (const state of this.#of(data)) state.reset();
+        return this.#tell({ event, bucket: data.bucket, reason: data.reason! });
+      case "stale":
+      case "live":
+        for (const state of this.#of(data)) state.stale = event === "stale";
+        return this.#tell();
+      case "bucket-deleted":
+        for (const state of this.#of(data)) this.#changed(state.bucketDeleted(), event);
+        this._progressed();
+        return this.#tell({ event, bucket: data.bucket });
+      case "goaway":
+        this.#transport.goAway(data.reason!);
+        return this.#tell({ event, reason: data.reason! });
+      case "problem":
+        throw problemOf(data as ProblemDocument);
+      // Other events are those of a later version.
+    }
+  }
+
+  #reached(state: BucketState<T>, progress: Progress, id: string): void {
+    if (state.inSnapshot) return;
+    state.reach(progress, id);
+    this._progressed();
+    const { exact, digest } = progress;
+    if (exact && digest !== undefined) this.#compare(state, digest);
+  }
+
+  // What is held should be what the gateway says. If it is not, it begins anew, once.
+  #compare(state: BucketState<T>, digest: string): void {
+    const { bucket } = state;
+    if (state.digest() === digest) return void this.#doubted.delete(bucket);
+    if (!this.#doubted.has(bucket)) {
+      this.#doubted.add(bucket);
+      this.#transport.connection.restart();
+      return this.#tell({ event: "digest", bucket });
+    }
+    const error = new StreamError(`the entries are not those of the digest ${digest}`);
+    this.#tell({ event: "digest", bucket, error });
+  }
+
+  // Reports changes of what was told, as far as they are shown.
+  #changed(changes: Change<T>[], cause: Cause): void {
+    for (const { entry } of changes) if (entry) this.#expectExpiry(expiryOf(entry));
+    this._show(changes.filter(({ key }) => !this._view.isHeld(key)), cause);
+  }
+
+  /** Reports changes of what is shown. @internal */
+  _show(changes: Change<T>[], cause: Cause): void {
+    if (changes.length === 0) return;
+    this.#snapshot = undefined;
+    this.#call(this.#options.onChange, changes, cause);
+    this.#notify();
+  }
+
+  /** Is called once a revision of a key has come, or is known to be gone. @internal */
+  _passed(_revision: Position & { key: string }): void {}
+
+  /** Is called once a bucket may be at another exact point. @internal */
+  _progressed(): void {}
+
+  // There is one timer, for the entry that expires first. If that is overwritten, the timer fires
+  // in vain.
+  #expectExpiry(at: number): void {
+    if (this._ended || at >= this.#expiry.at) return;
+    clearTimeout(this.#expiry.timer);
+    const wait = Math.min(Math.max(at - this.#now(), FINEST_EXPIRY), LONGEST_TIMEOUT);
+    this.#expiry = { at, timer: setTimeout(() => this.#dropExpired(), wait) };
+  }
+
+  #dropOverdue(): void {
+    if (this.#expiry.at + OVERDUE <= this.#now()) this.#dropExpired();
+  }
+
+  #dropExpired(): void {
+    clearTimeout(this.#expiry.timer);
+    this.#expiry = { at: Infinity };
+    const now = this.#now();
+    const changes: Change<T>[] = [];
+    let next = Infinity;
+    for (const [key, previous] of this._view) {
+      const at = expiryOf(previous);
+      if (at > now) next = Math.min(next, at);
+      else {
+        this._view.set(key, undefined);
+        changes.push({ key, entry: undefined, previous });
+      }
+    }
+    this.#expectExpiry(next);
+    this.#changed(changes, "expire");
+  }
+
+  #down(error: Error, retryIn: number | undefined): void {
+    this.#open = false;
+    this.#dropOverdue();
+    const { permanent, problem } = error as StreamError;
+    if (permanent) this._end("failed", { error, problem }, error);
+    else this.#tell({ error, problem, retryIn });
+  }
+
+  /** @internal */
+  _end(status: Status, detail: StatusDetail, error: Error): void {
+    if (this._ended) return;
+    this._ended = true;
+    this.#transport.connection.close();
+    this.#leaveSignal();
+    clearTimeout(this.#expiry.timer);
+    this.#settle.reject(error);
+    this.#setStatus(status, detail);
+  }
+
+  /** Reports the status if it has changed, or if there is a detail. */
+  #tell(detail?: StatusDetail): void {
+    if (this._ended) return;
+    const status = this.#statusOf(this.#open);
+    if (status === "live" || status === "deleted") {
+      this.#everLive = true;
+      this.#settle.resolve();
+    }
+    if (status !== this.#status || detail) this.#setStatus(status, detail ?? {});
+  }
+
+  #statusOf(open: boolean): Status {
+    if (!open) return this.#everLive ? "reconnecting" : "connecting";
+    const states = [...this._buckets.values()];
+    if (states.some((state) => state.stale)) return "stale";
+    if (states.some((state) => !state.synced)) return "syncing";
+    return states.every((state) => state.deleted) ? "deleted" : "live";
+  }
+
+  #setStatus(status: Status, detail: StatusDetail): void {
+    this.#status = status;
+    this.#call(this.#options.onStatus, status, detail);
+    this.#notify();
+  }
+
+  #notify(): void {
+    for (const listener of [...this.#listeners]) this.#call(listener);
+  }
+
+  // An exception in a callback is the page's, as one in an event listener is. The stream goes on.
+  #call<A extends unknown[]>(callback: ((...values: A) => void) | undefined, ...values: A): void {
+    try {
+      callback?.(...values);
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
+}
+
+/**
+ * Keeps a Map equal to the state that a watch of the gateway tells.
+ * @param url `/buckets/{bucket}/watch?filter=…` or `/watch?watch=a:x.>&watch=b`. A function is
+ *     called before every connection.
+ */
+export function liveMap<T = unknown>(
+  url: WatchURL,
+  options: LiveMapOptions<T> = {},
+): LiveMap<T> {
+  return new Live<T>(url, options);
+}

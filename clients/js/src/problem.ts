@@ -1,0 +1,202 @@
+/** What can go wrong, as errors with a code. */
+
+/** The codes of the gateway's problems; `/problems/{code}` of a gateway explains each. */
+export type GatewayCode =
+  | "invalid-bucket-name"
+  | "invalid-key"
+  | "invalid-filter"
+  | "invalid-parameter"
+  | "unknown-parameter"
+  | "invalid-header"
+  | "invalid-body"
+  | "invalid-config"
+  | "invalid-cursor"
+  | "unauthenticated"
+  | "forbidden"
+  | "cross-site"
+  | "forbidden-destination"
+  | "not-found"
+  | "bucket-not-found"
+  | "key-not-found"
+  | "key-deleted"
+  | "revision-not-found"
+  | "method-not-allowed"
+  | "not-acceptable"
+  | "request-timeout"
+  | "bucket-exists"
+  | "bad-bucket"
+  | "outside-mirror"
+  | "epoch-changed"
+  | "not-json"
+  | "patch-test-failed"
+  | "ttl-not-enabled"
+  | "ttl-too-short"
+  | "transactions-not-enabled"
+  | "already-applied"
+  | "revision-mismatch"
+  | "key-exists"
+  | "bucket-present"
+  | "transaction-failed"
+  | "value-too-large"
+  | "body-too-large"
+  | "key-too-long"
+  | "unsupported-media-type"
+  | "range-not-satisfiable"
+  | "unknown-host"
+  | "patch-not-applicable"
+  | "idempotency-key-reused"
+  | "precondition-required"
+  | "overloaded"
+  | "header-too-large"
+  | "internal"
+  | "upstream-error"
+  | "nats-unavailable"
+  | "busy"
+  | "issuer-unavailable"
+  | "shutting-down"
+  | "too-many-streams"
+  | "write-contention"
+  | "timeout"
+  | "outcome-unknown"
+  | "revision-not-reached"
+  | "bucket-full"
+  | "storage-exhausted";
+
+/**
+ * The code of a {@link Problem}: one of the gateway's, or one of this client's own.
+ *
+ * - `outcome-unknown`, also of this client: a write was sent and no answer to it came, so it may
+ *   have been carried out or not
+ * - `unreachable`: no answer came, and nothing was changed
+ * - `unexpected-answer`: an answer came that is not the gateway's; `status` has its status
+ * - `invalid-value`: a value does not match the schema; `issues` says why
+ */
+export type ProblemCode =
+  | GatewayCode
+  | "unreachable"
+  | "unexpected-answer"
+  | "invalid-value"
+  | (string & {}); // A later gateway may have other codes.
+
+/** A problem document of the gateway (RFC 9457). Some codes have members of their own. */
+export interface ProblemDocument {
+  type?: string;
+  title?: string;
+  status?: number;
+  detail?: string;
+  /** The id of the request, by which the gateway's operator finds it in the log. */
+  instance?: string;
+  [member: string]: unknown;
+}
+
+/** What a problem is made of beside its message. */
+export interface ProblemInit {
+  code?: ProblemCode;
+  status?: number | undefined;
+  problem?: ProblemDocument | undefined;
+  retryAfter?: number | undefined;
+  cause?: unknown;
+}
+
+/** Says why a request failed. `code` tells problems apart; `message` is for people. */
+export class Problem extends Error {
+  override name = "Problem";
+  readonly code: ProblemCode;
+  /** The status of the answer; undefined if none came. */
+  readonly status: number | undefined;
+  /** The gateway's problem document, with the members of its code. */
+  readonly problem: ProblemDocument | undefined;
+  /** For how many milliseconds the gateway asks to wait. */
+  readonly retryAfter: number | undefined;
+
+  constructor(message: string, init: ProblemInit = {}) {
+    super(message, { cause: init.cause });
+    const { status, problem } = init;
+    this.status = status;
+    this.problem = problem;
+    this.retryAfter = init.retryAfter;
+    this.code =
+      init.code ??
+      problem?.type?.split("/").pop() ??
+      (status === undefined ? "unreachable" : "unexpected-answer");
+  }
+
+  get type(): string | undefined {
+    return this.problem?.type;
+  }
+
+  get title(): string | undefined {
+    return this.problem?.title;
+  }
+
+  /** What is wrong and what to do about it, in the gateway's words. */
+  get detail(): string | undefined {
+    return this.problem?.detail;
+  }
+
+  /** Of `revision-mismatch` and `key-exists`: the revision that the key has now. */
+  get currentRevision(): number | undefined {
+    return this.problem?.current_revision as number | undefined;
+  }
+}
+
+/** Says why a stream was refused or broke. If `permanent`, there is no other attempt. */
+export class StreamError extends Problem {
+  override name = "StreamError";
+  permanent: boolean;
+
+  constructor(message: string, init: ProblemInit = {}) {
+    super(message, init);
+    this.permanent = this.status !== undefined && isPermanent(this.status);
+  }
+}
+
+/** The error of a `problem` event. */
+export const problemOf = (problem: ProblemDocument): StreamError =>
+  new StreamError(problem.detail ?? problem.title ?? "a problem", {
+    status: problem.status,
+    problem,
+  });
+
+/**
+ * The refusals with 4xx after which another attempt may succeed. A test of the gateway compares
+ * them with its table of problems. It never answers 425 itself, but a proxy may.
+ */
+const PASSING = [408, 425, 429];
+
+/**
+ * Reports whether another attempt would be refused too. An attempt changes nothing, so every 5xx
+ * is worth another one, also where the table says that a request must not be repeated.
+ */
+export const isPermanent = (status: number): boolean =>
+  status >= 400 && status < 500 && !PASSING.includes(status);
+
+/**
+ * Whether the same request may succeed later. Not without more room in the bucket; and who waited
+ * for a revision in vain would wait in vain again.
+ */
+export const isTransient = ({ code, status }: Problem): boolean =>
+  status === undefined ||
+  (!isPermanent(status) && status !== 507 && code !== "revision-not-reached");
+
+/** The error of a change of which no answer says whether it was made. */
+export const unknown = (cause: unknown): Problem =>
+  (cause as Problem).code === "outcome-unknown"
+    ? (cause as Problem)
+    : new Problem("no answer says whether the change was made: read before you repeat it", {
+        code: "outcome-unknown",
+        cause,
+      });
+
+/** What is known of an answer that refuses a request. */
+export async function refusal(response: Response): Promise<[string, ProblemInit]> {
+  const type = response.headers.get("content-type") ?? "";
+  let problem: ProblemDocument | undefined;
+  if (type.startsWith("application/problem+json")) {
+    problem = await response.json().catch(() => undefined);
+  }
+  // A date is ignored.
+  const retryAfter = Number(response.headers.get("retry-after")) * 1000 || undefined;
+  const message = problem?.detail ?? problem?.title ?? `${response.status} ${response.statusText}`;
+  return [message, { status: response.status, problem, retryAfter }];
+}

@@ -1,0 +1,147 @@
+/** Requests: their credentials and time limits, and when they are sent again. */
+import { absolute, withQuery } from "./address.js";
+import { Problem, isTransient, refusal, unknown } from "./problem.js";
+
+/** How a client reaches the gateway. */
+export interface ClientOptions {
+  /** The address of the gateway, with its base path if it has one. */
+  url: string | URL;
+  /** A bearer token. A function is called for each request. */
+  token?: string | (() => string | Promise<string>) | undefined;
+  /** Headers of each request, instead of a token. A function is called for each request. */
+  headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined;
+  /** Default: globalThis.fetch. */
+  fetch?: typeof fetch | undefined;
+  /** Whether to send cookies to another origin too. */
+  withCredentials?: boolean | undefined;
+  /** After how many milliseconds without an answer a request is given up. Default: 30000. */
+  timeout?: number | undefined;
+  /** How often a request is sent again where that is safe. Default: 3. */
+  retries?: number | undefined;
+}
+
+/** One request, relative to the gateway's address. */
+export interface RequestOptions {
+  /** Parameters; those that are undefined are left out, and each of a list is given. */
+  query?: Record<string, unknown> | undefined;
+  headers?: Record<string, string | undefined> | undefined;
+  body?: BodyInit | undefined;
+  /** Gives the request up. A change may have been made all the same. */
+  signal?: AbortSignal | undefined;
+  timeout?: number | undefined;
+}
+
+/** Sends a request until it has a result, and reads the answer. */
+export type Send = <R>(
+  method: string,
+  path: string,
+  options: RequestOptions,
+  read: (response: Response) => Promise<R> | R,
+) => Promise<R>;
+
+/** No request is sent again after so many milliseconds: the gateway may have forgotten its key. */
+const RESEND_WITHIN = 60_000;
+
+/** The first wait before a request is sent again, in milliseconds. It doubles. */
+const FIRST_WAIT = 250;
+
+/** Waits, unless the signal ends it. */
+export const sleep = (milliseconds: number, signal?: AbortSignal): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", done);
+      if (signal?.aborted) reject(signal.reason);
+      else resolve();
+    };
+    const timer = setTimeout(done, milliseconds);
+    signal?.addEventListener("abort", done);
+    if (signal?.aborted) done();
+  });
+
+/** A key for Idempotency-Key that no other request has. */
+export const newKey = (): string =>
+  Date.now().toString(36) + Math.random().toString(36).slice(2);
+
+/** Returns a function that makes the headers with the client's credential. */
+export function credential(options: ClientOptions): (() => Promise<Headers>) | undefined {
+  const { token, headers } = options;
+  if (token === undefined && headers === undefined) return undefined;
+  return async () => {
+    const sent = new Headers(typeof headers === "function" ? await headers() : headers);
+    const bearer = typeof token === "function" ? await token() : token;
+    if (bearer !== undefined) sent.set("Authorization", `Bearer ${bearer}`);
+    return sent;
+  };
+}
+
+// Whether nothing was done: the gateway says so, or a proxy refused the request, or, as far as
+// Node.js tells, there was no connection.
+function isUndone({ code, status, problem, cause }: Problem): boolean {
+  if (problem) return code !== "outcome-unknown" && code !== "internal";
+  if (status !== undefined) return status < 500;
+  return (cause as { cause?: { code?: string } })?.cause?.code === "ECONNREFUSED";
+}
+
+/** Makes the function with which a client sends its requests. */
+export function sender(options: ClientOptions): Send {
+  const base = absolute(options.url);
+  const credentials = credential(options);
+
+  async function once<R>(...[method, path, sent, read]: Parameters<Send>): Promise<R> {
+    const url = withQuery(new URL(path, base), sent.query);
+    const headers = new Headers(await credentials?.());
+    for (const [name, value] of Object.entries(sent.headers ?? {})) {
+      if (value !== undefined) headers.set(name, value);
+    }
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), sent.timeout ?? options.timeout ?? 30_000);
+    try {
+      const response = await (options.fetch ?? fetch)(url, {
+        method,
+        headers,
+        body: sent.body,
+        cache: "no-store",
+        credentials: options.withCredentials ? "include" : "same-origin",
+        signal: sent.signal ? AbortSignal.any([sent.signal, late.signal]) : late.signal,
+      } as RequestInit);
+      if (!response.ok) throw new Problem(...(await refusal(response)));
+      return (await read(response)) as R;
+    } catch (cause) {
+      sent.signal?.throwIfAborted();
+      if (cause instanceof Problem) throw cause;
+      throw new Problem(`${base.origin} did not answer`, { cause });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  return async (method, path, sent, read) => {
+    const until = Date.now() + RESEND_WITHIN;
+    const reads = method === "GET" || method === "HEAD";
+    const mayRepeat = reads || sent.headers?.["Idempotency-Key"] !== undefined;
+    let doubt = false; // An attempt may have made the change.
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await once(method, path, sent, read);
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error;
+        const undone = isUndone(error);
+        doubt ||= !reads && !undone;
+        const wait = Math.max(
+          error.retryAfter ?? 0,
+          FIRST_WAIT * 2 ** attempt * (0.5 + Math.random()),
+        );
+        if (
+          attempt >= (options.retries ?? 3) ||
+          !isTransient(error) ||
+          !(mayRepeat || undone) ||
+          Date.now() + wait > until
+        ) {
+          throw doubt ? unknown(error) : error;
+        }
+        await sleep(wait, sent.signal);
+      }
+    }
+  };
+}

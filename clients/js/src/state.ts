@@ -1,0 +1,194 @@
+/** The state of one bucket: its part of a view, and the snapshot that is on its way. */
+import { epochOf, reaches, type Position } from "./address.js";
+import { digestOf } from "./digest.js";
+import { entryOf, expiryOf, sameRevision, type Entry, type WireEntry } from "./entry.js";
+import type { Decode } from "./value.js";
+import type { View } from "./view.js";
+
+/**
+ * One difference of the Map: `entry` is there now, and `previous` was there before. One of them may
+ * be undefined.
+ */
+export interface Change<T = unknown> {
+  /** The key in the Map. */
+  readonly key: string;
+  readonly entry: Entry<T> | undefined;
+  readonly previous: Entry<T> | undefined;
+}
+
+/** How far a stream has come, as `sync` and bookmarks tell. */
+export interface Progress {
+  revision?: number;
+  exact?: boolean;
+  digest?: string;
+}
+
+/** What is the same for all buckets of a live map. */
+export interface Shared<T> {
+  view: View<T>;
+  decode: Decode<T>;
+  /** Returns the key of an entry in the Map. */
+  mapKey: (entry: { bucket: string; key: string }) => string;
+  /** Whether the Map has entries of several buckets. */
+  isOfSeveral: boolean;
+}
+
+export class BucketState<T> {
+  /** Everything up to the present has come since the connection began. */
+  synced = false;
+  /** The gateway has lost its source. */
+  stale = false;
+  /** The bucket does not exist. */
+  deleted = false;
+  /** The last position at which the changes, folded, gave the bucket's state. */
+  point: Position = { revision: 0, epoch: "" };
+
+  readonly bucket: string;
+  #shared: Shared<T>;
+  // The snapshot on its way, by key; null if changes go directly to the view.
+  #staging: Map<string, Entry<T>> | null = new Map();
+  #cause: "snapshot" | "reset" = "snapshot"; // The cause of the snapshot on its way.
+  #removed: Position = { epoch: "", revision: 0 }; // An older put must not undo the last removal.
+
+  constructor(bucket: string, shared: Shared<T>) {
+    this.bucket = bucket;
+    this.#shared = shared;
+  }
+
+  /** Whether a snapshot is on its way, which is not shown before it is complete. */
+  get inSnapshot(): boolean {
+    return this.#staging !== null;
+  }
+
+  /** Notes that what is shown is complete up to the saved id, so that no snapshot is expected. */
+  restored(): void {
+    this.#staging = null;
+  }
+
+  /** Begins a connection. Without a last event id the gateway sends a snapshot. */
+  connecting(lastEventId: string): void {
+    this.synced = this.stale = false;
+    if (lastEventId === "") this.#stage();
+  }
+
+  #stage(): void {
+    this.#staging = new Map();
+    this.#removed = { epoch: "", revision: 0 };
+  }
+
+  /** Begins a full snapshot. What is shown stays until the snapshot is complete. */
+  reset(): void {
+    this.synced = this.stale = this.deleted = false; // The gateway has its source.
+    this.#stage();
+    this.#cause = "reset";
+  }
+
+  /**
+   * Applies one revision of one key to the snapshot or to what was told, and returns the
+   * differences from that.
+   */
+  take(operation: string, data: WireEntry): Change<T>[] {
+    const { view, decode, mapKey } = this.#shared;
+    const key = mapKey(data);
+    const staging = this.#staging;
+    const previous = staging ? staging.get(key) : view.get(key);
+    if (!this.#isNewer(data, previous)) return [];
+
+    const told = view.get(key);
+    const entry = operation === "put" ? entryOf(data, decode, told) : undefined;
+    if (!entry) this.#removed = { epoch: data.epoch, revision: data.revision };
+    if (!staging) view.set(key, entry);
+    else if (entry) staging.set(key, sameRevision(entry, told) ? told! : entry);
+    else staging.delete(key);
+    if (staging || (!entry && !previous)) return [];
+    return [{ key, entry, previous }];
+  }
+
+  // Revisions rise strictly in a stream. If one should come twice or late nevertheless, it must not
+  // undo a newer one.
+  #isNewer(data: WireEntry, previous: Entry | undefined): boolean {
+    if (previous?.epoch === data.epoch && data.revision <= previous.revision) return false;
+    return this.#removed.epoch !== data.epoch || data.revision > this.#removed.revision;
+  }
+
+  /**
+   * Drops keys that are gone without a marker, unless a later revision of them has come, and
+   * returns the differences from what was told.
+   */
+  drop(removed: { key: string; revision: number }[]): Change<T>[] {
+    const { view, mapKey } = this.#shared;
+    const changes: Change<T>[] = [];
+    for (const { key: name, revision } of removed) {
+      const key = mapKey({ bucket: this.bucket, key: name });
+      const previous = this.#staging ? this.#staging.get(key) : view.get(key);
+      if (!previous || previous.revision > revision) continue;
+      if (this.#staging?.delete(key)) continue;
+      view.set(key, undefined);
+      changes.push({ key, entry: undefined, previous });
+    }
+    return changes;
+  }
+
+  /** Notes how far the stream has come, with the id of the event that told it. */
+  reach({ revision = 0, exact }: Progress, id: string): void {
+    if (exact) this.point = { revision, epoch: epochOf(id, this.bucket) };
+  }
+
+  /** Whether the stream has come to a position at an exact point. */
+  hasReached(position: Position): boolean {
+    return this.point.epoch !== "" && reaches(this.point, position);
+  }
+
+  /**
+   * Ends the snapshot or the replay. A snapshot replaces what was shown, in one step.
+   * @param now the time; entries that have expired meanwhile are left out
+   */
+  sync(now: number): { cause: "snapshot" | "reset"; changes: Change<T>[] } {
+    this.synced = true;
+    this.stale = this.deleted = false;
+    const cause = this.#cause;
+    if (this.#staging === null) return { cause, changes: [] };
+    const next = this.#staging;
+    this.#staging = null;
+    return { cause, changes: this.#swap(next, now) };
+  }
+
+  #swap(next: Map<string, Entry<T>>, now: number): Change<T>[] {
+    const { view } = this.#shared;
+    const changes: Change<T>[] = [];
+    for (const [key, entry] of next) if (expiryOf(entry) <= now) next.delete(key);
+    for (const [key, previous] of view) {
+      if (!this.owns(previous) || next.has(key)) continue;
+      view.set(key, undefined);
+      changes.push({ key, entry: undefined, previous });
+    }
+    for (const [key, entry] of next) {
+      const previous = view.get(key);
+      if (sameRevision(entry, previous)) continue; // The object stays the same.
+      view.set(key, entry);
+      changes.push({ key, entry, previous });
+    }
+    return changes;
+  }
+
+  /** Whether an entry in the Map is of this bucket. */
+  owns(entry: Entry): boolean {
+    return !this.#shared.isOfSeveral || entry.bucket === this.bucket;
+  }
+
+  /** The digest of what was told, as the gateway makes it. */
+  digest(): string {
+    const told: Entry[] = [];
+    for (const [, entry] of this.#shared.view) if (this.owns(entry)) told.push(entry);
+    return digestOf(told);
+  }
+
+  /** Empties the bucket, and returns the differences. */
+  bucketDeleted(): Change<T>[] {
+    this.#staging = null;
+    this.synced = this.deleted = true;
+    this.stale = false;
+    this.point = { ...this.point, revision: Infinity }; // Nothing of this life is left.
+    return this.#swap(new Map(), 0);
+  }
+}

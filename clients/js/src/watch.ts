@@ -1,0 +1,117 @@
+/** The changes of a bucket as an async iterator. */
+import type { Bucket } from "./bucket.js";
+import { revisionOf, type Entry, type Revision, type WireEntry } from "./entry.js";
+import { problemOf, type ProblemDocument } from "./problem.js";
+import { Transport } from "./transport.js";
+
+/** What a watch selects, and what it gives. */
+export interface WatchQuery {
+  /** NATS subject filters, such as `orders.>`; a key must match one of them. */
+  filter?: string | string[] | undefined;
+  /** How often the gateway says that it is there, as a Go duration. Default: 15s. */
+  heartbeat?: string | undefined;
+}
+
+export interface WatchOptions extends WatchQuery {
+  /** The id of an event, after which it goes on. */
+  after?: string | undefined;
+  /** Only what changes from now on. */
+  updatesOnly?: boolean | undefined;
+  /** All revisions that are kept of each key, not only the last one. */
+  includeHistory?: boolean | undefined;
+  ignoreDeletes?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** What every event has: the id after which a watch goes on. */
+interface Identified {
+  readonly id: string;
+}
+
+/** One event of a watch. */
+export type WatchEvent<T = unknown> = Identified &
+  (
+    | ({ readonly event: "put" } & Entry<T>)
+    | ({ readonly event: "delete" | "purge" | "expire" } & Omit<Revision<T>, "value">)
+    | {
+        /** `exact`: what came, folded, is the bucket's state at the revision. */
+        readonly event: "sync" | "bookmark";
+        readonly revision: number;
+        readonly exact: boolean;
+        readonly keys?: number;
+      }
+    | { readonly event: "reset" | "goaway"; readonly reason: string }
+    | { readonly event: "removed"; readonly removed: { key: string; revision: number }[] }
+    | { readonly event: "stale" | "live" | "bucket-deleted" }
+  );
+
+/** So many events may wait to be taken before no more is read. */
+const MOST_WAITING = 256;
+
+const CHANGES = ["put", "delete", "purge", "expire"];
+
+export async function* watch<T>(
+  bucket: Bucket<T>,
+  options: WatchOptions,
+): AsyncGenerator<WatchEvent<T>, void> {
+  const { signal } = options;
+  signal?.throwIfAborted();
+  let waiting: WatchEvent<T>[] = [];
+  let failure: unknown;
+  let [wake, resume] = [() => {}, () => {}];
+  const url = bucket._watch({
+    filter: options.filter,
+    heartbeat: options.heartbeat,
+    updates_only: options.updatesOnly,
+    include_history: options.includeHistory,
+    ignore_deletes: options.ignoreDeletes,
+  });
+  const end = (error: unknown) => {
+    failure = error;
+    wake();
+  };
+  // An EventSource cannot be made to wait.
+  const transport = new Transport(
+    url,
+    { ...bucket._client._transport, EventSource: null, lastEventId: options.after },
+    () => {},
+    {
+      onConnecting: () => {},
+      onOpen: () => {},
+      onEvent({ type: event, data: text, id }) {
+        const data = JSON.parse(text);
+        if (event === "problem") throw problemOf(data as ProblemDocument);
+        if (event === "goaway") transport.goAway(data.reason);
+        const told = CHANGES.includes(event)
+          ? revisionOf(data as WireEntry, bucket._decode)
+          : data;
+        waiting.push({ event, id, ...told });
+        wake();
+      },
+      onDown(error) {
+        if ((error as { permanent?: boolean }).permanent) end(error);
+      },
+      drained: () =>
+        waiting.length < MOST_WAITING ? undefined : new Promise<void>((done) => (resume = done)),
+    },
+  );
+  const abort = () => end(signal!.reason);
+  signal?.addEventListener("abort", abort);
+  try {
+    transport.connection.connect();
+    for (;;) {
+      if (signal?.aborted) throw signal.reason;
+      const taken = waiting;
+      waiting = [];
+      yield* taken;
+      resume();
+      if (waiting.length > 0) continue;
+      if (failure !== undefined) throw failure;
+      await new Promise<void>((done) => (wake = done));
+    }
+  } finally {
+    signal?.removeEventListener("abort", abort);
+    transport.connection.close();
+    resume();
+  }
+}
