@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
@@ -143,4 +146,135 @@ func TestAnonymousRolesOffLoopbackAreLogged(t *testing.T) {
 	if !strings.Contains(log.String(), "without a credential") {
 		t.Errorf("after the change the log has %s", log)
 	}
+}
+
+// isKnown reports whether a gate knows a token.
+func isKnown(t *testing.T, gate *auth.Gate, token string) bool {
+	t.Helper()
+	_, err := gate.Identify(t.Context(), &auth.Presented{
+		Authorization: []string{"Bearer " + token}})
+	return err == nil
+}
+
+// eventually waits until something holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it did not come to this: %s", what)
+		}
+	}
+}
+
+func TestAuthFileIsTakenWhenItChanges(t *testing.T) {
+	t.Parallel()
+	first, second := auth.NewToken(), auth.NewToken()
+	with := func(token string) string {
+		return "roles: { r: [{ bucket: a, can: [get] }] }\ntokens: [{ name: t, sha256: " +
+			auth.HashToken(token) + ", roles: [r] }]\n"
+	}
+	name := newFile(t, with(first))
+	log := new(lockedBuffer)
+	registry := prometheus.NewRegistry()
+	gate, err := (&config{AuthFile: name}).startAuth(t.Context(), bound.NewSet(), registry,
+		zerolog.New(log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !isKnown(t, gate, first) || isKnown(t, gate, second) {
+		t.Fatal("the file is not in force")
+	}
+	writeFile(t, name, "tokens: [{ name: t\n")
+	eventually(t, "the mistake is logged", func() bool {
+		return strings.Contains(log.String(), `"line":1,`)
+	})
+	if !isKnown(t, gate, first) {
+		t.Error("a file with a mistake was taken")
+	}
+	writeFile(t, name, with(second))
+	eventually(t, "the second file is in force", func() bool { return isKnown(t, gate, second) })
+	if isKnown(t, gate, first) {
+		t.Error("the first token is still known")
+	}
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the loss is logged", func() bool {
+		return strings.Contains(log.String(), "no such file")
+	})
+	if !isKnown(t, gate, second) {
+		t.Error("without the file nothing is in force")
+	}
+	found, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprint(found)
+	if !strings.Contains(text, "kvgw_auth_file_loads_total") || !strings.Contains(text, "refused") {
+		t.Errorf("the metrics are %s", text)
+	}
+}
+
+func TestAuthFileAllowsOtherAddresses(t *testing.T) {
+	t.Parallel()
+	file := newFile(t, "nats: { enabled: true }")
+	bad := newFile(t, "nats: { enabled: 7 }")
+	for _, c := range []struct {
+		args    []string
+		mistake string // "" if there is none
+	}{
+		{[]string{"--listen=:8080"}, "--auth-file"},
+		{[]string{"--listen=:8080", "--auth-file=" + file}, ""},
+		{[]string{"--admin-listen=:8081", "--auth-file=" + file}, ""},
+		{[]string{"--auth-file=" + bad}, bad + ":1:18: "},
+		{[]string{"--auth-file=" + file + "x"}, "no such file"},
+		{[]string{"--auth-file=" + file, "--allow-anonymous"}, "contradict"},
+		{[]string{"--auth-file=" + file, "--embedded-listen=:4222"}, "--embedded-listen"},
+		{[]string{"--auth-file=" + file, "--embedded-listen=:4222", "--allow-anonymous"}, ""},
+		{[]string{"--auth-file=" + file, "--embedded-listen=127.0.0.1:4222"}, ""},
+	} {
+		_, _, err := parse(c.args, os.Stderr)
+		if c.mistake == "" && err != nil {
+			t.Errorf("%q: %v", c.args, err)
+		}
+		if c.mistake != "" && (err == nil || !strings.Contains(err.Error(), c.mistake)) {
+			t.Errorf("%q: %v, not %s", c.args, err, c.mistake)
+		}
+	}
+}
+
+func TestOpenEmbeddedNATSBesideAnAuthFileIsLogged(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		config
+		warned bool
+	}{
+		{config{AuthFile: "f"}, false},
+		{config{AuthFile: "f", EmbeddedListen: "127.0.0.1:4222"}, true},
+		{config{AuthFile: "f", EmbeddedWSListen: ":9222"}, true},
+	} {
+		var log bytes.Buffer
+		c.warnOfOpenings(zerolog.New(&log))
+		if got := strings.Contains(log.String(), "native clients"); got != c.warned {
+			t.Errorf("%q %q: the log has %s", c.EmbeddedListen, c.EmbeddedWSListen, &log)
+		}
+	}
+}
+
+// A lockedBuffer is a buffer that several goroutines use.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
