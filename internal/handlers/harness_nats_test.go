@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
@@ -42,46 +41,8 @@ func passThrough(t testing.TB, s *setup) {
 	s.handlers.Identities = pool
 }
 
-// A natsUser is a user of NATS in a test. Its password is its name.
-type natsUser struct {
-	name, account string
-	permissions   *server.Permissions
-}
-
-// natsUsers configures a server with users, and the gateway's own user in the account "own".
-func natsUsers(users ...natsUser) func(*server.Options) {
-	return func(o *server.Options) {
-		o.Accounts, o.Users = nil, nil
-		accounts := make(map[string]*server.Account)
-		for _, u := range append([]natsUser{{name: "gateway", account: "own"}}, users...) {
-			if accounts[u.account] == nil {
-				accounts[u.account] = server.NewAccount(u.account)
-				o.Accounts = append(o.Accounts, accounts[u.account])
-			}
-			o.Users = append(o.Users, &server.User{
-				Username: u.name, Password: u.name, Account: accounts[u.account],
-				Permissions: u.permissions,
-			})
-		}
-	}
-}
-
-// accountsHaveJetStream lets the accounts of users use JetStream.
-func accountsHaveJetStream(t testing.TB, s *natstest.Server, users ...natsUser) {
-	t.Helper()
-	for _, u := range append([]natsUser{{account: "own"}}, users...) {
-		a, err := s.NATS().LookupAccount(u.account)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if a.JetStreamEnabled() {
-			continue
-		}
-		if err := a.EnableJetStream(nil, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
+// A natsUser is a user of NATS.
+type natsUser = natstest.User
 
 // startPassing runs a gateway that passes the credentials of these users through, before a
 // nats-server that has them.
@@ -89,8 +50,8 @@ func startPassing(
 	t testing.TB, users []natsUser, configure ...func(*setup),
 ) (*gateway, *natstest.Server) {
 	t.Helper()
-	s := natstest.Start(t, natstest.Options{Configure: natsUsers(users...)})
-	accountsHaveJetStream(t, s, users...)
+	s := natstest.Start(t, natstest.Options{Configure: natstest.WithUsers(users...)})
+	s.EnableJetStream(users...)
 	return startBefore(t, s, configure...), s
 }
 

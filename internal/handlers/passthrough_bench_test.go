@@ -21,7 +21,7 @@ nats: { enabled: true }
 	if err != nil {
 		b.Fatal(err)
 	}
-	users := []natsUser{{name: "ann", account: "own"}}
+	users := []natsUser{{Name: "ann", Account: "own"}}
 	g, s := startPassing(b, users, func(u *setup) { u.handlers.Gate = auth.NewGate(policy) })
 	put(b, bucketAs(b, s, "ann", "shop"), "a", strings.Repeat("x", 128))
 	for name, header := range map[string]string{"anonymous": "", "user": basicAs("ann")} {

@@ -15,7 +15,7 @@ import (
 
 // calloutUsers are those of a server with an auth callout: one who asks it, and one who may use the
 // account A without being asked about.
-var calloutUsers = []natsUser{{name: "callout", account: "callout"}, {name: "maker", account: "A"}}
+var calloutUsers = []natsUser{{Name: "callout", Account: "callout"}, {Name: "maker", Account: "A"}}
 
 // startCallout runs a nats-server that asks a service about all users but its own. The service
 // accepts any name whose password is "good-" and something more, in the account A.
@@ -30,11 +30,11 @@ func startCallout(t *testing.T) *natstest.Server {
 		t.Fatal(err)
 	}
 	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
-		natsUsers(calloutUsers...)(o)
+		natstest.WithUsers(calloutUsers...)(o)
 		o.AuthCallout = &server.AuthCallout{Issuer: public, Account: "callout",
 			AuthUsers: []string{"callout", "gateway", "maker"}}
 	}})
-	accountsHaveJetStream(t, s, calloutUsers...)
+	s.EnableJetStream(calloutUsers...)
 	nc := s.Conn(t, natsgo.UserInfo("callout", "callout"))
 	_, err = nc.Subscribe("$SYS.REQ.USER.AUTH", func(msg *natsgo.Msg) {
 		answer, err := answerCallout(string(msg.Data), issuer)

@@ -15,8 +15,8 @@ import (
 )
 
 // Two users whose accounts have a bucket of one name, and a third in the account of the first.
-var tenants = []natsUser{{name: "ann", account: "A"}, {name: "bob", account: "B"},
-	{name: "amy", account: "A"}}
+var tenants = []natsUser{{Name: "ann", Account: "A"}, {Name: "bob", Account: "B"},
+	{Name: "amy", Account: "A"}}
 
 // Two accounts with buckets of one name see nothing of each other, whatever is remembered by the
 // name of a bucket or of a key.
@@ -146,7 +146,7 @@ func TestPassedThroughReadsTakeAnyReplica(t *testing.T) {
 	deaf := &server.Permissions{Publish: &server.SubjectPermission{
 		Deny: []string{"$JS.API.STREAM.MSG.GET.>"},
 	}}
-	users := append([]natsUser{{name: "ada", account: "A", permissions: deaf}}, tenants...)
+	users := append([]natsUser{{Name: "ada", Account: "A", Permissions: deaf}}, tenants...)
 	g, s := startPassing(t, users)
 	put(t, bucketAs(t, s, "ann", "shop"), "a", "v")
 	g.get(t, "/buckets/shop/keys/a", basicAs("ada")).is(t, 200).hasBody(t, "v")
@@ -160,7 +160,7 @@ func TestPassedThroughDenialsNameTheSubject(t *testing.T) {
 	narrow := &server.Permissions{Publish: &server.SubjectPermission{
 		Deny: []string{"$KV.shop.a", "$JS.API.STREAM.CREATE.>"},
 	}}
-	users := append([]natsUser{{name: "ada", account: "A", permissions: narrow}}, tenants...)
+	users := append([]natsUser{{Name: "ada", Account: "A", Permissions: narrow}}, tenants...)
 	g, s := startPassing(t, users)
 	bucketAs(t, s, "ann", "shop")
 	began := time.Now()
@@ -188,7 +188,7 @@ func TestPassedThroughStreamsEndWithThePassword(t *testing.T) {
 	ann.until("sync")
 	bob.until("sync")
 	began := time.Now()
-	changeNATSPassword(t, s, "ann", tenants...)
+	s.ChangePassword("ann", tenants...)
 	last := ann.until("goaway")
 	if took := time.Since(began); took > time.Second*slowdown {
 		t.Errorf("it took %v", took)
@@ -218,7 +218,7 @@ func TestPassedThroughBodyEndsWithAPasswordOfAMomentBefore(t *testing.T) {
 	bucketAs(t, s, "ann", "shop")
 	g.get(t, list, basicAs("ann")).is(t, 200)
 	revoke = func() error {
-		changeNATSPassword(t, s, "ann", tenants...)
+		s.ChangePassword("ann", tenants...)
 		eventually(t, "the password counts no more", func() bool {
 			return g.get(t, list, basicAs("ann")).status == http.StatusUnauthorized
 		})
@@ -238,20 +238,6 @@ func bucketOfUser(t *testing.T, s *natstest.Server, user string) jetstream.KeyVa
 		t.Fatal(err)
 	}
 	return kv
-}
-
-// changeNATSPassword gives a user another password, while the server runs.
-func changeNATSPassword(t *testing.T, s *natstest.Server, name string, users ...natsUser) {
-	t.Helper()
-	s.Reload(func(o *server.Options) {
-		natsUsers(users...)(o)
-		for _, u := range o.Users {
-			if u.Username == name {
-				u.Password = "another"
-			}
-		}
-	})
-	accountsHaveJetStream(t, s, users...)
 }
 
 // A page that begins with many requests at once has one connection, and none of them is refused.
@@ -334,7 +320,7 @@ func TestPassedThroughCredentialsFitIntoAConnect(t *testing.T) {
 func TestPassedThroughNamesAreClean(t *testing.T) {
 	t.Parallel()
 	odd := "an\"n\n\x1b[31m\u202e"
-	users := append([]natsUser{{name: odd, account: "A"}}, tenants...)
+	users := append([]natsUser{{Name: odd, Account: "A"}}, tenants...)
 	g, s := startPassing(t, users)
 	put(t, bucketAs(t, s, "ann", "shop"), "a", "v")
 	g.get(t, "/buckets/shop/keys/a", basicAs(odd)).is(t, 200)

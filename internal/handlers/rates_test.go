@@ -123,7 +123,7 @@ func TestStreamsAreOfTheCaller(t *testing.T) {
 func TestRateOfUnknownNATSUsersIsOfTheAddress(t *testing.T) {
 	t.Parallel()
 	const rate = 2
-	users := []natsUser{{name: "ann", account: "team"}}
+	users := []natsUser{{Name: "ann", Account: "team"}}
 	g, s := startPassing(t, users, func(s *setup) { s.handlers.Rate = rate })
 	put(t, bucketAs(t, s, "ann", "shop"), "a", "v")
 	g.get(t, "/buckets/shop/keys/a", basicAs("ann")).is(t, 200)

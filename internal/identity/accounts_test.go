@@ -85,9 +85,9 @@ func purge(t *testing.T, s *natstest.Server, user, bucket string) {
 
 func TestAccountHasOneWhoHearsForAll(t *testing.T) {
 	t.Parallel()
-	users := []user{{name: "ann", account: "A"}, {name: "bob", account: "A"},
-		{name: "cid", account: "A"}}
-	s := startServer(t, users...)
+	users := []user{{Name: "ann", Account: "A"}, {Name: "bob", Account: "A"},
+		{Name: "cid", Account: "A"}}
+	s := natstest.StartWithUsers(t, users...)
 	bucketOf(t, s, "ann", "shop", "v")
 	pool, _ := newPool(t, s.URL())
 	first, err := pool.Acquire(t.Context(), credentialOf("ann"), "")
@@ -105,7 +105,7 @@ func TestAccountHasOneWhoHearsForAll(t *testing.T) {
 
 	// When the one who hears has gone, another one hears, and all doubt what they may have missed.
 	first.Release()
-	changePassword(t, s, "ann", users...)
+	s.ChangePassword("ann", users...)
 	wantHeard(t, bob, kvclient.AdvisoriesMissed, "")
 	wantHeard(t, cid, kvclient.AdvisoriesMissed, "")
 	natstest.Eventually(t, patience, "one of the others hears", func() bool {
@@ -115,7 +115,7 @@ func TestAccountHasOneWhoHearsForAll(t *testing.T) {
 
 func TestAccountOfTheGatewayHearsWithIt(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, user{name: "ann", account: "own"})
+	s := natstest.StartWithUsers(t, user{Name: "ann", Account: "own"})
 	bucketOf(t, s, "ann", "shop", "v")
 	pool, _ := newPool(t, s.URL())
 	ann := hearing(acquire(t, pool, "ann"))
@@ -128,7 +128,8 @@ func TestAccountOfTheGatewayHearsWithIt(t *testing.T) {
 
 func TestAccountsHearNothingOfEachOther(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, user{name: "ann", account: "A"}, user{name: "bob", account: "B"})
+	s := natstest.StartWithUsers(t, user{Name: "ann", Account: "A"},
+		user{Name: "bob", Account: "B"})
 	bucketOf(t, s, "ann", "shop", "v")
 	bucketOf(t, s, "bob", "shop", "v")
 	bucketOf(t, s, "bob", "other", "v")
@@ -148,8 +149,8 @@ func TestAccountIsHeardByWhoMay(t *testing.T) {
 	deaf := &server.Permissions{
 		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
 	}
-	s := startServer(t, user{name: "ann", account: "A", permissions: deaf},
-		user{name: "bob", account: "A"})
+	s := natstest.StartWithUsers(t, user{Name: "ann", Account: "A", Permissions: deaf},
+		user{Name: "bob", Account: "A"})
 	bucketOf(t, s, "bob", "shop", "v")
 	pool, _ := newPool(t, s.URL())
 	ann := hearing(acquire(t, pool, "ann"))
@@ -165,8 +166,9 @@ func TestAccountIsHeardByWhoMay(t *testing.T) {
 // hears what happens in its own account, and nothing of the other one.
 func TestForgedAccountNameIsNotBelieved(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, user{name: "ann", account: "A"}, user{name: "mallory", account: "A"},
-		user{name: "bob", account: "B"})
+	s := natstest.StartWithUsers(t, user{Name: "ann", Account: "A"},
+		user{Name: "mallory", Account: "A"},
+		user{Name: "bob", Account: "B"})
 	bucketOf(t, s, "ann", "shop", "v")
 	bucketOf(t, s, "bob", "other", "v")
 	forger := s.Conn(t, nats.UserInfo("mallory", "mallory"))
@@ -195,9 +197,9 @@ func TestForgedAccountNameIsNotBelieved(t *testing.T) {
 // hear the advisories of the new one through it.
 func TestUserOfAnotherAccountIsAnotherIdentity(t *testing.T) {
 	t.Parallel()
-	users := []user{{name: "mo", account: "A"}, {name: "al", account: "A"},
-		{name: "bo", account: "B"}}
-	s := startServer(t, users...)
+	users := []user{{Name: "mo", Account: "A"}, {Name: "al", Account: "A"},
+		{Name: "bo", Account: "B"}}
+	s := natstest.StartWithUsers(t, users...)
 	bucketOf(t, s, "al", "shop", "of A")
 	bucketOf(t, s, "bo", "shop", "of B")
 	revoked := make(chan auth.NATSID, 1)
@@ -206,9 +208,9 @@ func TestUserOfAnotherAccountIsAnotherIdentity(t *testing.T) {
 	})
 	mo := acquire(t, pool, "mo")
 	heard := hearing(acquire(t, pool, "al"))
-	users[0].account = "B"
-	s.Reload(withUsers(users...))
-	enableJetStream(t, s, users...)
+	users[0].Account = "B"
+	s.Reload(natstest.WithUsers(users...))
+	s.EnableJetStream(users...)
 	select {
 	case id := <-revoked:
 		if id != credentialOf("mo").ID() || !mo.HasEnded() {

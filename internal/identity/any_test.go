@@ -9,19 +9,21 @@ import (
 
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
 )
 
 // A value whose headers look like "no responders" is not missing. A user who may not ask the leader
 // about it is told of the denial, and not that the key does not exist.
 func TestAnyReadOfAUserWithoutTheLeaderInventsNoMiss(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, user{name: "boss", account: "A"}, user{name: "ann", account: "A",
-		permissions: &server.Permissions{
-			Publish: &server.SubjectPermission{
-				Allow: []string{"$JS.API.STREAM.INFO.>", "$JS.API.DIRECT.GET.>"},
-			},
-			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
-		}})
+	s := natstest.StartWithUsers(t, user{Name: "boss", Account: "A"},
+		user{Name: "ann", Account: "A",
+			Permissions: &server.Permissions{
+				Publish: &server.SubjectPermission{
+					Allow: []string{"$JS.API.STREAM.INFO.>", "$JS.API.DIRECT.GET.>"},
+				},
+				Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+			}})
 	bucketOf(t, s, "boss", "shop", "x")
 	m := nats.NewMsg("$KV.shop.a")
 	m.Header.Set("Status", "503")

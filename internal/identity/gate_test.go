@@ -43,7 +43,7 @@ func identifyAs(t testing.TB, gate *auth.Gate, name string) *auth.Caller {
 // own header. They share one connection all the same.
 func TestPoolOpensOneConnectionForACredentialThatIsNotKnownYet(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, user{name: "ann", account: "A"})
+	s := natstest.StartWithUsers(t, user{Name: "ann", Account: "A"})
 	pool, _ := newPool(t, s.URL())
 	gate := newGate(t)
 	dials := countedBy(s)
@@ -78,8 +78,8 @@ func (e ending) End(why auth.End, _ time.Time) { e <- why }
 // the caller of the second, and has decided about the first anew since.
 func TestPoolRevocationEndsWhatAnyRequestHasOpened(t *testing.T) {
 	t.Parallel()
-	users := []user{{name: "ann", account: "A"}}
-	s := startServer(t, users...)
+	users := []user{{Name: "ann", Account: "A"}}
+	s := natstest.StartWithUsers(t, users...)
 	gate := newGate(t)
 	pool, _ := newPool(t, s.URL(), func(o *identity.Options) { o.Revoked = gate.RevokeNATS })
 	first, second := identifyAs(t, gate, "ann"), identifyAs(t, gate, "ann")
@@ -95,7 +95,7 @@ func TestPoolRevocationEndsWhatAnyRequestHasOpened(t *testing.T) {
 	gate.Follow(&follower, first, ended)
 	defer gate.Close(&follower)
 	gate.DecideAnew()
-	changePassword(t, s, "ann", users...)
+	s.ChangePassword("ann", users...)
 	select {
 	case why := <-ended:
 		if why != auth.RightsChanged {
@@ -128,10 +128,11 @@ func next(t *testing.T, told <-chan failed) (f failed) {
 // of.
 func TestPoolTellsOfEachLoginThatFails(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, user{name: "ann", account: "A"}, user{name: "deaf", account: "A",
-		permissions: &server.Permissions{Subscribe: &server.SubjectPermission{
-			Deny: []string{"_INBOX.>"},
-		}}})
+	s := natstest.StartWithUsers(t, user{Name: "ann", Account: "A"},
+		user{Name: "deaf", Account: "A",
+			Permissions: &server.Permissions{Subscribe: &server.SubjectPermission{
+				Deny: []string{"_INBOX.>"},
+			}}})
 	told := make(chan failed, 10)
 	tell := func(o *identity.Options) {
 		o.Failed = func(id auth.NATSID, address string, refused bool) {
@@ -170,7 +171,7 @@ func TestPoolTellsOfEachLoginThatFails(t *testing.T) {
 // While NATS is away no login says anything of a credential.
 func TestPoolTellsOfNoLoginWhileTheServerIsAway(t *testing.T) {
 	t.Parallel()
-	s := startServer(t)
+	s := natstest.StartWithUsers(t)
 	pool, own := newPool(t, s.URL(), func(o *identity.Options) {
 		o.Failed = func(auth.NATSID, string, bool) { t.Error("a failure is told") }
 	})
@@ -187,8 +188,9 @@ func TestPoolTellsOfNoLoginWhileTheServerIsAway(t *testing.T) {
 // before NATS has accepted another one.
 func TestPoolClosesNobodyForWrongCredentials(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, user{name: "ann", account: "A"}, user{name: "bob", account: "A"},
-		user{name: "eve", account: "A"})
+	s := natstest.StartWithUsers(t, user{Name: "ann", Account: "A"},
+		user{Name: "bob", Account: "A"},
+		user{Name: "eve", Account: "A"})
 	pool, _ := newPool(t, s.URL(), func(o *identity.Options) { o.MaxConnections = 2 })
 	var clients []*kvclient.Client
 	for n, name := range []string{"ann", "bob"} {
@@ -224,7 +226,8 @@ func TestPoolClosesNobodyForWrongCredentials(t *testing.T) {
 // A pool in which all are in use asks NATS about nobody else.
 func TestPoolInUseAsksNATSAboutNobody(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, user{name: "ann", account: "A"}, user{name: "bob", account: "A"})
+	s := natstest.StartWithUsers(t, user{Name: "ann", Account: "A"},
+		user{Name: "bob", Account: "A"})
 	pool, _ := newPool(t, s.URL(), func(o *identity.Options) { o.MaxConnections = 1 })
 	acquire(t, pool, "ann")
 	dials := countedBy(s)
@@ -237,7 +240,8 @@ func TestPoolInUseAsksNATSAboutNobody(t *testing.T) {
 // What is being opened is nobody's to close, even if whoever has begun it does not wait.
 func TestPoolKeepsWhatIsBeingOpened(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, user{name: "ann", account: "A"}, user{name: "bob", account: "A"})
+	s := natstest.StartWithUsers(t, user{Name: "ann", Account: "A"},
+		user{Name: "bob", Account: "A"})
 	pool, _ := newPool(t, s.URL(), func(o *identity.Options) { o.Idle = time.Millisecond })
 	acquire(t, pool, "bob") // so that idle identities are looked for
 	gone, cancel := context.WithCancel(t.Context())

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
@@ -22,55 +21,8 @@ import (
 // patience bounds every wait of a test. Only a test that fails uses it up.
 const patience = 20 * time.Second
 
-// A user is a user of NATS in a test.
-type user struct {
-	name, account string
-	permissions   *server.Permissions
-}
-
-// withUsers configures a server with users, whose passwords are their names, in accounts that all
-// have JetStream. The gateway's own user is "gateway", in the account "own".
-func withUsers(users ...user) func(*server.Options) {
-	return func(o *server.Options) {
-		o.Accounts, o.Users = nil, nil
-		accounts := make(map[string]*server.Account)
-		for _, u := range append([]user{{name: "gateway", account: "own"}}, users...) {
-			a := accounts[u.account]
-			if a == nil {
-				a = server.NewAccount(u.account)
-				accounts[u.account] = a
-				o.Accounts = append(o.Accounts, a)
-			}
-			o.Users = append(o.Users, &server.User{
-				Username: u.name, Password: u.name, Account: a, Permissions: u.permissions,
-			})
-		}
-	}
-}
-
-// startServer runs a nats-server with users, and lets all accounts use JetStream.
-func startServer(t testing.TB, users ...user) *natstest.Server {
-	t.Helper()
-	s := natstest.Start(t, natstest.Options{Configure: withUsers(users...)})
-	enableJetStream(t, s, users...)
-	return s
-}
-
-// enableJetStream lets the accounts of users use JetStream.
-func enableJetStream(t testing.TB, s *natstest.Server, users ...user) {
-	t.Helper()
-	for _, u := range append([]user{{account: "own"}}, users...) {
-		a, err := s.NATS().LookupAccount(u.account)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !a.JetStreamEnabled() {
-			if err := a.EnableJetStream(nil, nil); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-}
+// A user is a user of NATS.
+type user = natstest.User
 
 // newPool returns a pool for a server, and the client of the gateway itself.
 func newPool(t testing.TB, url string, configure ...func(*identity.Options)) (

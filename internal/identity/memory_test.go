@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"kvgateway/internal/identity"
+	"kvgateway/internal/natstest"
 )
 
 // A thousand callers with a connection each stay within 250 MB, those of the server included, which
@@ -17,9 +18,9 @@ func TestPoolThousandCallersTakeLittleMemory(t *testing.T) {
 	const callers = 1000
 	var users []user
 	for n := range callers {
-		users = append(users, user{name: fmt.Sprint("u", n), account: "A"})
+		users = append(users, user{Name: fmt.Sprint("u", n), Account: "A"})
 	}
-	s := startServer(t, users...)
+	s := natstest.StartWithUsers(t, users...)
 	bucketOf(t, s, "u0", "shop", "v")
 	pool, _ := newPool(t, s.URL(), func(o *identity.Options) { o.MaxConnections = 2 * callers })
 	before := memoryInUse()

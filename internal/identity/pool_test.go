@@ -38,7 +38,8 @@ func wantRefused(t *testing.T, err error) {
 
 func TestPoolIdentitiesSeeTheirOwnAccount(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, user{name: "ann", account: "A"}, user{name: "bob", account: "B"})
+	s := natstest.StartWithUsers(t, user{Name: "ann", Account: "A"},
+		user{Name: "bob", Account: "B"})
 	bucketOf(t, s, "ann", "shop", "of ann")
 	bucketOf(t, s, "bob", "shop", "of bob")
 	pool, _ := newPool(t, s.URL())
@@ -52,7 +53,7 @@ func TestPoolIdentitiesSeeTheirOwnAccount(t *testing.T) {
 // A URL with the gateway's own user must not make everybody the gateway.
 func TestPoolLeavesTheUserOutOfTheURL(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, user{name: "ann", account: "A"})
+	s := natstest.StartWithUsers(t, user{Name: "ann", Account: "A"})
 	bucketOf(t, s, "gateway", "secret", "of the gateway")
 	for _, url := range []string{
 		"nats://gateway:gateway@" + s.Addr(), "gateway:gateway@" + s.Addr(),
@@ -70,7 +71,7 @@ func TestPoolLeavesTheUserOutOfTheURL(t *testing.T) {
 // Bounds of one name are listed as one, which would hide one of them.
 func TestPoolBoundsHaveNamesOfTheirOwn(t *testing.T) {
 	t.Parallel()
-	s := startServer(t)
+	s := natstest.StartWithUsers(t)
 	var set *bound.Set
 	newPool(t, s.URL(), func(o *identity.Options) { set = o.Bounds })
 	limits := map[string]int64{}
@@ -84,7 +85,7 @@ func TestPoolBoundsHaveNamesOfTheirOwn(t *testing.T) {
 
 func TestPoolOpensOneConnectionForManyRequests(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, user{name: "ann", account: "A"})
+	s := natstest.StartWithUsers(t, user{Name: "ann", Account: "A"})
 	pool, _ := newPool(t, s.URL())
 	before := s.NATS().NumClients()
 	var wait sync.WaitGroup
@@ -112,12 +113,12 @@ func TestPoolRefusesServersThatCheckNothing(t *testing.T) {
 // A server that lets in who shows nothing checks what it is shown all the same.
 func TestPoolAcceptsServersWithAnonymousUsers(t *testing.T) {
 	t.Parallel()
-	users := []user{{name: "ann", account: "A"}, {name: "anonymous", account: "B"}}
+	users := []user{{Name: "ann", Account: "A"}, {Name: "anonymous", Account: "B"}}
 	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
-		withUsers(users...)(o)
+		natstest.WithUsers(users...)(o)
 		o.NoAuthUser = "anonymous"
 	}})
-	enableJetStream(t, s, users...)
+	s.EnableJetStream(users...)
 	pool, _ := newPool(t, s.URL())
 	acquire(t, pool, "ann")
 	_, err := pool.Acquire(t.Context(), credentialOf("stranger"), "")
@@ -154,7 +155,7 @@ func countedBy(s *natstest.Server) func() uint64 {
 // Wrong credentials keep no place.
 func TestPoolKeepsNoPlaceForWrongCredentials(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, user{name: "ann", account: "A"})
+	s := natstest.StartWithUsers(t, user{Name: "ann", Account: "A"})
 	pool, _ := newPool(t, s.URL(), func(o *identity.Options) { o.MaxConnections = 4 })
 	for n := range 10 {
 		_, err := pool.Acquire(t.Context(), credentialOf(fmt.Sprint("stranger-", n)), "")
@@ -170,9 +171,9 @@ func TestPoolEvictsTheOneThatIsIdleForLongest(t *testing.T) {
 	t.Parallel()
 	var users []user
 	for n := range 6 {
-		users = append(users, user{name: fmt.Sprint("u", n), account: "A"})
+		users = append(users, user{Name: fmt.Sprint("u", n), Account: "A"})
 	}
-	s := startServer(t, users...)
+	s := natstest.StartWithUsers(t, users...)
 	pool, _ := newPool(t, s.URL(), func(o *identity.Options) { o.MaxConnections = 4 })
 	for _, name := range []string{"u0", "u1", "u2"} { // u0 stays in use
 		i, err := pool.Acquire(t.Context(), credentialOf(name), "")
@@ -204,9 +205,9 @@ func TestPoolKeepsPlacesForOtherAddresses(t *testing.T) {
 	t.Parallel()
 	var users []user
 	for n := range 5 {
-		users = append(users, user{name: fmt.Sprint("u", n), account: "A"})
+		users = append(users, user{Name: fmt.Sprint("u", n), Account: "A"})
 	}
-	s := startServer(t, users...)
+	s := natstest.StartWithUsers(t, users...)
 	pool, _ := newPool(t, s.URL(), func(o *identity.Options) { o.MaxConnections = 4 })
 	one, other := bound.WithOwner(t.Context(), "a"), bound.WithOwner(t.Context(), "b")
 	for n := range 4 {
@@ -228,7 +229,8 @@ func TestPoolKeepsPlacesForOtherAddresses(t *testing.T) {
 
 func TestPoolClosesIdleIdentities(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, user{name: "ann", account: "A"}, user{name: "bob", account: "A"})
+	s := natstest.StartWithUsers(t, user{Name: "ann", Account: "A"},
+		user{Name: "bob", Account: "A"})
 	pool, _ := newPool(t, s.URL(), func(o *identity.Options) { o.Idle = 100 * time.Millisecond })
 	acquire(t, pool, "ann")
 	i, err := pool.Acquire(t.Context(), credentialOf("bob"), "")
@@ -243,8 +245,8 @@ func TestPoolClosesIdleIdentities(t *testing.T) {
 
 func TestPoolRevokesWhatNATSDoesNotAcceptAnyMore(t *testing.T) {
 	t.Parallel()
-	users := []user{{name: "ann", account: "A"}, {name: "bob", account: "A"}}
-	s := startServer(t, users...)
+	users := []user{{Name: "ann", Account: "A"}, {Name: "bob", Account: "A"}}
+	s := natstest.StartWithUsers(t, users...)
 	var revoked atomic.Pointer[auth.NATSID]
 	pool, _ := newPool(t, s.URL(), func(o *identity.Options) {
 		o.Revoked = func(id auth.NATSID) { revoked.Store(&id) }
@@ -252,7 +254,7 @@ func TestPoolRevokesWhatNATSDoesNotAcceptAnyMore(t *testing.T) {
 	acquire(t, pool, "ann")
 	bob := acquire(t, pool, "bob")
 	began := time.Now()
-	changePassword(t, s, "ann", users...)
+	s.ChangePassword("ann", users...)
 	natstest.Eventually(t, patience, "ann is revoked", func() bool {
 		id := revoked.Load()
 		return id != nil && *id == credentialOf("ann").ID()
@@ -267,29 +269,15 @@ func TestPoolRevokesWhatNATSDoesNotAcceptAnyMore(t *testing.T) {
 	}
 }
 
-// changePassword gives a user another password, while the server runs.
-func changePassword(t *testing.T, s *natstest.Server, name string, users ...user) {
-	t.Helper()
-	s.Reload(func(o *server.Options) {
-		withUsers(users...)(o)
-		for _, u := range o.Users {
-			if u.Username == name {
-				u.Password = "another"
-			}
-		}
-	})
-	enableJetStream(t, s, users...)
-}
-
 func TestPoolSurvivesARestartOfTheServer(t *testing.T) {
 	t.Parallel()
-	ann := user{name: "ann", account: "A"}
-	s := startServer(t, ann)
+	ann := user{Name: "ann", Account: "A"}
+	s := natstest.StartWithUsers(t, ann)
 	bucketOf(t, s, "ann", "shop", "v")
 	pool, _ := newPool(t, s.URL())
 	i := acquire(t, pool, "ann")
 	s.Restart()
-	enableJetStream(t, s, ann)
+	s.EnableJetStream(ann)
 	natstest.Eventually(t, patience, "the value is back", func() bool {
 		value, _ := get(t, i, "shop")
 		return value == "v"
@@ -298,7 +286,7 @@ func TestPoolSurvivesARestartOfTheServer(t *testing.T) {
 
 func TestPoolSaysThatTheServerIsAway(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, user{name: "ann", account: "A"})
+	s := natstest.StartWithUsers(t, user{Name: "ann", Account: "A"})
 	pool, _ := newPool(t, s.URL())
 	s.Stop()
 	_, err := pool.Acquire(t.Context(), credentialOf("ann"), "")
@@ -312,7 +300,7 @@ func TestPoolSaysThatTheServerIsAway(t *testing.T) {
 
 func TestPoolClosesWhatIsInUse(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, user{name: "ann", account: "A"})
+	s := natstest.StartWithUsers(t, user{Name: "ann", Account: "A"})
 	pool, own := newPool(t, s.URL())
 	i, err := pool.Acquire(t.Context(), credentialOf("ann"), "")
 	if err != nil {
