@@ -1,4 +1,4 @@
-module kvgateway/test/permissions/nats214
+module kvgateway
 
 go 1.26.0
 

@@ -50,11 +50,12 @@ func recipe(t *testing.T) (rows []row) {
 	return rows
 }
 
-// build builds a program of this repository and returns its file.
-func build(t *testing.T, directory string) string {
+// build builds a program of this repository and returns its file. flags are further flags of go
+// build.
+func build(t *testing.T, directory string, flags ...string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "program")
-	cmd := exec.Command("go", "build", "-o", file, ".")
+	cmd := exec.Command("go", append([]string{"build", "-o", file}, flags...)...)
 	cmd.Dir = directory
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build %s: %v\n%s", directory, err, out)
@@ -226,9 +227,10 @@ func asked(t *testing.T) {
 func TestRecipeIsEnough(t *testing.T) {
 	asked(t)
 	gateway, rows := build(t, "../../cmd/gateway"), recipe(t)
-	for name, directory := range map[string]string{"2.15": "server", "2.14": "nats214"} {
+	// nats214.mod stands for go.mod, with an earlier nats-server.
+	for name, flags := range map[string][]string{"2.15": nil, "2.14": {"-modfile=../nats214.mod"}} {
 		t.Run(name, func(t *testing.T) {
-			refused, denied := run(t, gateway, build(t, directory), rows)
+			refused, denied := run(t, gateway, build(t, "server", flags...), rows)
 			for _, r := range refused {
 				t.Error(r)
 			}
