@@ -231,3 +231,42 @@ func TestUserOfAnotherAccountIsAnotherIdentity(t *testing.T) {
 		t.Errorf("it is of the account %s, and gets %q", again.Account(), value)
 	}
 }
+
+// The server leaves out what a user may not hear of a wildcard, and tells nobody: the subscription
+// is accepted, and there is no error when a message is left out.
+func TestDeniedPartOfAWildcardIsLeftOutSilently(t *testing.T) {
+	t.Parallel()
+	s := natstest.StartWithUsers(t, user{Name: "boss", Account: "A"},
+		user{Name: "ann", Account: "A", Permissions: &server.Permissions{
+			Subscribe: &server.SubjectPermission{
+				Allow: []string{">"}, Deny: []string{"$JS.EVENT.ADVISORY.STREAM.*.KV_hidden"},
+			},
+		}})
+	errs := make(chan error, 10)
+	ann := s.Conn(t, nats.UserInfo("ann", "ann"),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { errs <- err }))
+	advisories, err := ann.SubscribeSync("$JS.EVENT.ADVISORY.STREAM.*.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ann.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	bucketOf(t, s, "boss", "hidden", "v")
+	bucketOf(t, s, "boss", "shop", "v")
+	m, err := advisories.NextMsg(patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Subject != "$JS.EVENT.ADVISORY.STREAM.CREATED.KV_shop" {
+		t.Errorf("ann hears %s first", m.Subject)
+	}
+	if err := ann.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-errs:
+		t.Errorf("ann is told %v", err)
+	default:
+	}
+}
