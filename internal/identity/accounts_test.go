@@ -219,7 +219,7 @@ func TestUserOfAnotherAccountIsAnotherIdentity(t *testing.T) {
 	case <-time.After(patience):
 		t.Fatal("the identity of the account before goes on")
 	}
-	mo.Release() // Only now may it be closed, and another one of A hears for A.
+	// Another one of A hears for A, although somebody holds the identity still.
 	natstest.Eventually(t, patience, "somebody of A hears", func() bool {
 		return listeners(t, s, "A") == 1
 	})

@@ -44,6 +44,10 @@ func (p *Pool) revoked(i *Identity) {
 	p.endLocked(i)
 	if i.users == 0 {
 		p.closeLocked(i)
+	} else if i.isOpen() {
+		// Whoever holds it may take minutes to end, and the others of the account must not listen
+		// to a connection that is closed meanwhile.
+		p.work.Go(func() { p.accounts.leave(i.account, i.client) })
 	}
 	p.mu.Unlock()
 	if p.options.Revoked != nil {
@@ -90,13 +94,21 @@ func (p *Pool) open() (open []*Identity) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, i := range p.identities {
-		select {
-		case <-i.opened:
+		if i.isOpen() {
 			open = append(open, i)
-		default:
 		}
 	}
 	return open
+}
+
+// isOpen reports whether the identity was opened.
+func (i *Identity) isOpen() bool {
+	select {
+	case <-i.opened:
+		return true
+	default:
+		return false
+	}
 }
 
 // Close closes all identities, used or not, and waits for that until ctx ends. None is opened any
