@@ -6,12 +6,15 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"kvgateway/internal/auth"
 )
 
 // floodSize returns how many connections the flood has: as many as KVGW_FLOOD says. The gate takes
@@ -29,12 +32,15 @@ func floodSize(t *testing.T) int {
 	return n
 }
 
-// slowly are the ways in which the connections of the flood hold what they get. Each begins with
-// what it sends at once, and sends a byte more each second.
-var slowly = []struct {
+// A slowWay is a way in which a connection of the flood holds what it gets. It begins with what it
+// sends at once, and sends a byte more each second.
+type slowWay struct {
 	name, begin string
 	plain       bool
-}{
+}
+
+// slowly are the ways of a flood whose caller is not known.
+var slowly = []slowWay{
 	{"a handshake that does not begin", "", true},
 	{"a handshake that does not end", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", true},
 	{"a head that does not end",
@@ -45,9 +51,19 @@ var slowly = []struct {
 		"GET /buckets/b/watch HTTP/1.1\r\nHost: localhost\r\n\r\n", false},
 }
 
-// flood opens connections from another address, and feeds them until the test is over. It returns a
-// channel that is closed when all were opened.
-func (s *secured) flood(size int) (opened chan struct{}) {
+// slowlyAs returns the ways of a flood whose caller is known by a token.
+func slowlyAs(token string) (ways []slowWay) {
+	for _, way := range slowly[3:] {
+		way.begin = strings.Replace(way.begin, "Host: localhost\r\n",
+			"Host: localhost\r\nAuthorization: Bearer "+token+"\r\n", 1)
+		ways = append(ways, way)
+	}
+	return ways
+}
+
+// flood opens connections from an address in these ways, and feeds them until the test is over. It
+// returns a channel that is closed when all were opened.
+func (s *secured) flood(size int, from net.IP, ways []slowWay) (opened chan struct{}) {
 	config := s.config()
 	config.ServerName = "127.0.0.1"
 	config.ClientSessionCache = tls.NewLRUClientSessionCache(16)
@@ -58,7 +74,7 @@ func (s *secured) flood(size int) (opened chan struct{}) {
 	for range 32 {
 		opening.Go(func() {
 			for i := range next {
-				conn, err := s.openSlow(i, config)
+				conn, err := s.openSlow(from, ways[i%len(ways)], config)
 				if err != nil {
 					continue // The gateway may refuse it.
 				}
@@ -112,13 +128,12 @@ func (s *secured) flood(size int) (opened chan struct{}) {
 }
 
 // openSlow opens a connection of the flood.
-func (s *secured) openSlow(i int, config *tls.Config) (net.Conn, error) {
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}, Timeout: patience}
+func (s *secured) openSlow(from net.IP, way slowWay, config *tls.Config) (net.Conn, error) {
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Timeout: patience}
 	conn, err := dialer.Dial("tcp", s.listen.Addr)
 	if err != nil {
 		return nil, err
 	}
-	way := slowly[i%len(slowly)]
 	carrier := conn
 	if !way.plain {
 		secure := tls.Client(conn, config)
@@ -144,10 +159,36 @@ func TestFloodOfOneClientIsNotFeltByAnother(t *testing.T) {
 		t.Skip("it takes many connections")
 	}
 	s := startSecured(t)
+	s.standAFlood(net.IPv4(127, 0, 0, 2), slowly)
+}
+
+// The same holds for callers at one address, if they are known by their tokens.
+func TestFloodOfOneTokenIsNotFeltByAnotherAtItsAddress(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes many connections")
+	}
+	flooding, kept := auth.NewToken(), auth.NewToken()
+	file := filepath.Join(t.TempDir(), "auth.yaml")
+	rules := fmt.Sprintf("roles: { all: [{ bucket: \"*\", can: [admin] }] }\ntokens:\n"+
+		"  - { name: flooding, sha256: %s, roles: [all] }\n"+
+		"  - { name: kept, sha256: %s, roles: [all] }\n",
+		auth.HashToken(flooding), auth.HashToken(kept))
+	if err := os.WriteFile(file, []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := startSecured(t, "--auth-file="+file)
+	s.token = kept
+	s.standAFlood(net.IPv4(127, 0, 0, 1), slowlyAs(flooding))
+}
+
+// standAFlood floods the gateway from an address, and compares what it takes to be served before
+// and meanwhile.
+func (s *secured) standAFlood(from net.IP, ways []slowWay) {
+	s.t.Helper()
 	kept := s.client(false)
 	s.put(kept, "k")
 	alone := s.latencies(kept, 50)
-	opened := s.flood(floodSize(t))
+	opened := s.flood(floodSize(s.t), from, ways)
 	var beside []time.Duration
 	for whole := false; !whole; {
 		select {
@@ -158,18 +199,18 @@ func TestFloodOfOneClientIsNotFeltByAnother(t *testing.T) {
 		beside = append(beside, s.latencies(kept, 50)...)
 	}
 	slices.Sort(beside)
-	t.Logf("alone: median %v, most %v; beside the flood: median %v, p95 %v, most %v",
+	s.t.Logf("alone: median %v, most %v; beside the flood: median %v, p95 %v, most %v",
 		alone[len(alone)/2], alone[len(alone)-1], beside[len(beside)/2],
 		beside[len(beside)*95/100], beside[len(beside)-1])
 	if p95 := beside[len(beside)*95/100]; p95 > time.Second {
-		t.Errorf("of 100 requests, 5 took more than %v", p95)
+		s.t.Errorf("of 100 requests, 5 took more than %v", p95)
 	}
 	if most := beside[len(beside)-1]; most > 4*time.Second {
-		t.Errorf("a request took %v", most)
+		s.t.Errorf("a request took %v", most)
 	}
 	stream := s.watchOver(s.client(true))
 	if err := awaitLine(stream, "event: sync"); err != nil {
-		t.Error("a stream beside the flood: ", err)
+		s.t.Error("a stream beside the flood: ", err)
 	}
 }
 
@@ -206,4 +247,19 @@ func (s *secured) latencies(kept *http.Client, count int) (took []time.Duration)
 	}
 	slices.Sort(took)
 	return took
+}
+
+// A bearer sends a token with each request.
+type bearer struct {
+	*http.Transport
+	token string // "" for none
+}
+
+// RoundTrip sends a request as the bearer of the token.
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	if b.token != "" {
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+b.token)
+	}
+	return b.Transport.RoundTrip(r)
 }

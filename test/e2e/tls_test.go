@@ -28,6 +28,8 @@ type secured struct {
 	ca, clientCA *natstest.Authority
 	// dir has tls.crt, tls.key and client-ca.pem.
 	dir string
+	// token is what its clients present; "" for nothing.
+	token string
 }
 
 // startSecured starts a gateway that speaks TLS.
@@ -58,7 +60,7 @@ func (s *secured) config(certs ...*natstest.Pair) *tls.Config {
 func (s *secured) client(http2 bool, certs ...*natstest.Pair) *http.Client {
 	transport := &http.Transport{TLSClientConfig: s.config(certs...), ForceAttemptHTTP2: http2}
 	s.t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: patience}
+	return &http.Client{Transport: bearer{transport, s.token}, Timeout: patience}
 }
 
 // get returns the status of an answer, its protocol and its body.
