@@ -182,9 +182,18 @@ func (k *kitchen) serve(flags []string) {
 	}
 	k.gateway = launchCommand(k.t, cmd, flags)
 	k.gateway.awaitListening()
-	k.t.Cleanup(func() { k.gateway.stop(syscall.SIGTERM) })
+	k.t.Cleanup(k.gateway.end)
 	k.addresses = append(k.addresses, "http://127.0.0.1:8080", k.gateway.url,
 		"https://127.0.0.1:8080", k.gateway.url)
+}
+
+// end stops the process, unless it has ended already.
+func (g *gateway) end() {
+	select {
+	case <-g.exited:
+	default:
+		g.stop(syscall.SIGTERM)
+	}
 }
 
 // startNATS runs a nats-server with a configuration of the recipe, on a free port.
