@@ -31,6 +31,8 @@ const (
 	aliasesExtension        = "x-aliases"
 	neverRefusedExtension   = "x-never-refused"
 	durationExtension       = "x-duration"
+	needsExtension          = "x-needs"
+	triedExtension          = "x-tried"
 )
 
 // These return what load and toJSON have returned on the first call.
@@ -81,6 +83,22 @@ func OperationProblemCodes(doc *openapi3.T, operation *openapi3.Operation) []str
 	decode(doc.Extensions, problemCodesExtension, &common)
 	decode(operation.Extensions, problemCodesExtension, &own)
 	return append(common, own...)
+}
+
+// Needs returns the actions that the caller of an operation must be allowed to take; none if it
+// needs no caller.
+func Needs(operation *openapi3.Operation) []string {
+	var needs []string
+	decode(operation.Extensions, needsExtension, &needs)
+	return needs
+}
+
+// Tried returns what a trial of an operation begins with, where the examples would not do: the
+// values of parameters by their names and, as body, the name of the example of the body.
+func Tried(operation *openapi3.Operation) map[string]string {
+	var tried map[string]string
+	decode(operation.Extensions, triedExtension, &tried)
+	return tried
 }
 
 // ProblemHeaders returns the problem codes with which a header can come, for each header that comes

@@ -33,7 +33,9 @@ var ours = map[string][]string{
 		"internal/natsd"},
 	"internal/handlers": {"api", "internal/audit", "internal/auth", "internal/bound",
 		"internal/feed", "internal/handlers/problem", "internal/identity", "internal/jsonpatch",
-		"internal/kv", "internal/kvclient", "internal/sse", "internal/sse/stream"},
+		"internal/kv", "internal/kvclient", "internal/pages", "internal/sse",
+		"internal/sse/stream"},
+	"internal/pages": {"api", "clients/js", "docs", "internal/handlers/problem"},
 	"internal/identity": {"internal/auth", "internal/bound", "internal/feed", "internal/kv",
 		"internal/kvclient"},
 	"internal/handlers/problem": {"internal/bound", "internal/kv"},
@@ -51,6 +53,7 @@ var ours = map[string][]string{
 	"internal/jsonpatch":     {"internal/kv"},
 	"internal/natsd":         {"internal/bound"},
 	"api":                    {"internal/kv"},
+	"docs":                   {}, // pages, embedded
 	"clients/js":             {}, // the browser module's files, embedded
 }
 
@@ -61,9 +64,10 @@ var theirs = map[string][]string{
 	"github.com/nats-io/nats.go":               {"internal/kvclient", "internal/kvclient/link"},
 
 	"net/http": {"internal/handlers", "internal/handlers/problem", "internal/sse",
-		"internal/sse/stream", "internal/auth", "cmd/gateway"},
+		"internal/sse/stream", "internal/auth", "internal/pages", "cmd/gateway"},
 	"github.com/go-chi/":         {"internal/handlers", "api"},
-	"github.com/getkin/":         {"internal/handlers", "api"},
+	"github.com/getkin/":         {"internal/handlers", "internal/pages", "api"},
+	"github.com/yuin/goldmark":   {"internal/pages"},
 	"github.com/alecthomas/kong": {"cmd/gateway"},
 	"github.com/tidwall/btree":   {"internal/feed/copies"},
 }

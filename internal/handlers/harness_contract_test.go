@@ -27,9 +27,10 @@ func init() {
 		data, err := io.ReadAll(body)
 		return string(data), err
 	}
-	openapi3filter.RegisterBodyDecoder("application/x-ndjson", text)
-	openapi3filter.RegisterBodyDecoder("application/yaml", text)
-	openapi3filter.RegisterBodyDecoder("text/html", text)
+	for _, mediaType := range []string{"application/x-ndjson", "application/yaml", "text/html",
+		"text/css", "text/javascript", "text/markdown", "image/svg+xml"} {
+		openapi3filter.RegisterBodyDecoder(mediaType, text)
+	}
 }
 
 // contract returns the parsed api/openapi.yaml.
@@ -104,6 +105,9 @@ func (g *gateway) checkContract(t testing.TB, method, target string, a *answer) 
 	path, below := strings.CutPrefix(target, g.basePath)
 	if path == "" || path[0] == '?' {
 		path = "/" + path // The base path itself is the index, with or without its slash.
+	}
+	if strings.HasPrefix(path, "/docs/") {
+		path = strings.TrimSuffix(path, "/") // As are the pages of the documentation.
 	}
 	template, item := pathItem(doc, path)
 	switch {

@@ -26,6 +26,7 @@ type index struct {
 
 // indexLinks are the paths of an index, each below the base path.
 type indexLinks struct {
+	Docs         string `json:"docs"`
 	Buckets      string `json:"buckets"`
 	Watch        string `json:"watch"`
 	Access       string `json:"access"`
@@ -39,6 +40,7 @@ type indexLinks struct {
 // newIndex returns the index of a gateway below a base path.
 func newIndex(basePath, version string) index {
 	return index{Name: "KV Gateway", Version: version, Links: indexLinks{
+		Docs:         basePath + "/docs/",
 		Buckets:      basePath + "/buckets",
 		Watch:        basePath + "/watch",
 		Access:       basePath + "/access",
@@ -116,6 +118,9 @@ var indexTemplate = template.Must(template.New("index").Parse(`<!doctype html>
 bytes of values.</p>
 <h2>What there is</h2>
 <dl>
+<dt><a href="{{.Links.Docs}}">{{.Links.Docs}}</a>,
+<a href="{{.Links.Docs}}api/">{{.Links.Docs}}api/</a></dt>
+<dd>The documentation: a tour, what everything means, and the API to read and to try.</dd>
 <dt><a href="{{.Links.Buckets}}">{{.Links.Buckets}}</a></dt>
 <dd>The buckets. The keys of one are at <code>{{.Links.Buckets}}/NAME/keys</code>, and a value is at
 <code>{{.Links.Buckets}}/NAME/keys/KEY</code>.</dd>

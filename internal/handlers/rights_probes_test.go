@@ -175,6 +175,12 @@ var probesOf = map[string][]probe{
 	"getContractAsYaml": {{method: "GET", target: "/openapi.yaml"}},
 	"getContractAsJson": {{method: "GET", target: "/openapi.json"}},
 	"getProblem":        {{method: "GET", target: "/problems/forbidden"}},
+	"getDocs":           {{method: "GET", target: "/docs"}},
+	"headDocs":          {{method: "HEAD", target: "/docs/"}},
+	"getDocsPage":       {{method: "GET", target: "/docs/tour"}},
+	"headDocsPage":      {{method: "HEAD", target: "/docs/api/"}},
+	"getOverview":       {{method: "GET", target: "/llms.txt"}},
+	"headOverview":      {{method: "HEAD", target: "/llms.txt"}},
 	"getResourceMetadata": {{method: "GET",
 		target: "/.well-known/oauth-protected-resource"}},
 }

@@ -62,6 +62,12 @@ func (s *Server) routes() []route {
 		{"GET", "/openapi.yaml", s.getOpenAPIYAML},
 		{"GET", "/openapi.json", s.getOpenAPIJSON},
 		{"GET", "/problems/{code}", s.getProblem},
+		{"GET", "/docs", s.getDocs},
+		{"HEAD", "/docs", s.getDocs},
+		{"GET", "/docs/{page}", s.getDocs},
+		{"HEAD", "/docs/{page}", s.getDocs},
+		{"GET", "/llms.txt", s.getOverview},
+		{"HEAD", "/llms.txt", s.getOverview},
 		{"GET", metadataPath, s.getResourceMetadata},
 	}
 }
@@ -160,7 +166,8 @@ const outsidePath = "outside"
 
 // routeByEscapedPath makes chi match the path as it was sent. An encoded slash stays part of its
 // key, nothing is cleaned, redirected or decoded twice. A http.ServeMux would turn `DELETE
-// /buckets/b/keys/..` into a redirect to the bucket.
+// /buckets/b/keys/..` into a redirect to the bucket. Only the documentation, which has no names of
+// others in its paths, is also there with a slash at the end.
 func (s *Server) routeByEscapedPath(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path, below := strings.CutPrefix(r.URL.EscapedPath(), s.options.BasePath)
@@ -171,6 +178,8 @@ func (s *Server) routeByEscapedPath(next http.Handler) http.Handler {
 			path = "/"
 		case !below || path[0] != '/':
 			path = outsidePath
+		case strings.HasPrefix(path, docsPath+"/"):
+			path = strings.TrimSuffix(path, "/")
 		}
 		chi.RouteContext(r.Context()).RoutePath = path
 		next.ServeHTTP(w, r)

@@ -44,7 +44,8 @@ func TestEveryOperationAnswers(t *testing.T) {
 		if path == metadata {
 			continue // It is not there without an issuer of JWTs.
 		}
-		target := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "not-found").
+		target := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "not-found",
+			"{page}", "tour").
 			Replace(path)
 		if strings.HasSuffix(path, "/watch") {
 			// The endpoint refuses this value. A stream would not end.
@@ -69,7 +70,8 @@ func TestMethodNotAllowedNamesTheAllowedOnes(t *testing.T) {
 	put(t, kv, "a", "v")
 	doc := contract(t)
 	for path, item := range doc.Paths.Map() {
-		target := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "not-found").
+		target := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "not-found",
+			"{page}", "tour").
 			Replace(path)
 		for _, method := range []string{
 			"GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS", "TRACE", "PROPFIND",

@@ -16,6 +16,7 @@ import (
 	"kvgateway/internal/feed"
 	"kvgateway/internal/identity"
 	"kvgateway/internal/kvclient"
+	"kvgateway/internal/pages"
 	"kvgateway/internal/sse/stream"
 )
 
@@ -166,6 +167,8 @@ type Server struct {
 	ids *requestIDs
 	// yaml and json are the contract as it is served, below the base path.
 	yaml, json []byte
+	// site has the documentation.
+	site *pages.Site
 	// publicOrigin is the origin of Options.PublicURL, "" if that is not known. Behind a proxy that
 	// replaces Host, it is that of the gateway's own pages.
 	publicOrigin string
@@ -227,6 +230,7 @@ func New(options Options) (*Server, error) {
 
 		publicOrigin: originOf(options.PublicURL),
 		yaml:         api.YAML(options.BasePath),
+		site:         pages.NewSite(options.BasePath, contract),
 	}
 	if s.tickets == nil {
 		s.tickets = auth.NewGate(auth.OpenPolicy)

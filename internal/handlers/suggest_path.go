@@ -7,6 +7,7 @@ import (
 
 	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
+	"kvgateway/internal/pages"
 )
 
 // These are the parts of the paths of the contract that stand for a name. A key and a code end
@@ -15,6 +16,7 @@ const (
 	bucketPattern = "{bucket}"
 	keyPattern    = "{key}"
 	codePattern   = "{code}"
+	pagePattern   = "{page}"
 )
 
 // A pathFinder finds the paths that were probably meant by those that no route has.
@@ -106,11 +108,15 @@ func (f *pathFinder) hasResource(part string) bool {
 // problem.
 func (f *pathFinder) leads(path string) bool { return f.exists(path) && hasNames(path) }
 
-// hasNames reports whether the names in a path can be those of a bucket, a key or a problem.
+// hasNames reports whether the names in a path can be those of a bucket or a key, or are those of a
+// problem or a page.
 func hasNames(path string) bool {
 	parts := strings.SplitN(path, "/", 5)
 	if len(parts) > 2 && parts[1] == "problems" && parts[2] != codePattern {
 		return problem.KindOf(parts[2]) != nil
+	}
+	if len(parts) > 2 && parts[1] == "docs" && parts[2] != pagePattern {
+		return slices.Contains(pages.Names(), parts[2])
 	}
 	if len(parts) > 2 && parts[1] == "buckets" {
 		name, err := url.PathUnescape(parts[2])
@@ -138,8 +144,12 @@ func fitPath(parts, template []string) (fitted string, d int) {
 			return "", 0
 		case want == keyPattern:
 			return fitted + "/" + strings.Join(parts[i:], "/"), d
-		case want == codePattern:
-			near := nearest(parts[i], problemCodes())
+		case want == codePattern || want == pagePattern:
+			names := problemCodes()
+			if want == pagePattern {
+				names = pages.Names()
+			}
+			near := nearest(parts[i], names)
 			if near == "" {
 				return "", 0
 			}

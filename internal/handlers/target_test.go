@@ -26,7 +26,10 @@ func TestUnknownPathsAreNotFound(t *testing.T) {
 		"//healthz", "/healthz/x", "/readyz/", "/version/",
 		"/openapi.yaml/", "/openapi.yml", "/problems", "/problems/", "/problems/not-found/",
 		"/problems/nothing", "/problems/NOT-FOUND",
-		"/metrics", "/debug/pprof/", "/watch/", "/tickets", "/docs", "/console/", "/favicon.ico",
+		"/metrics", "/debug/pprof/", "/watch/", "/tickets",
+		"/docs//", "/docs/nothing", "/docs/tour//", "/docs/guide/tour.md",
+		"/docs/..", "/llms.txt/",
+		"/console/", "/favicon.ico",
 		"/robots.txt", "/*", "/~",
 		"/shop", "/kv/buckets",
 	} {

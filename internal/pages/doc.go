@@ -1,0 +1,14 @@
+// Package pages makes the documentation that the gateway shows at /docs/.
+//
+// A [Site] has its files: the pages of package docs, which goldmark turns into HTML; the reference
+// of the API, which is made of the contract; the page of the problems, which is made of the table
+// of package problem; and the style sheets and scripts of all of them. It knows neither HTTP nor
+// who asks: the documentation holds no data, so anyone may read it.
+//
+// A page works without scripts, but for the trying of operations. Nothing is inline and nothing is
+// loaded from elsewhere, so that every page has a strict Content-Security-Policy. Raw HTML in
+// Markdown is not shown; goldmark leaves it out, and addresses such as javascript: as well.
+//
+// Links of a page are written as they are right in the repository, and become addresses below the
+// base path of the gateway. A link to a file that is no page is shown as the name of the file.
+package pages
