@@ -96,9 +96,9 @@ clients/js/node_modules: clients/js/package-lock.json
 	cd clients/js && npm ci --silent --no-audit --no-fund
 	touch $@
 
-browser: build ## Test the live dashboard and other clients of streams (needs Node.js, Chromium)
+browser: build ## Test dashboard, documentation and clients of streams (needs Node.js, Chromium)
 	$(GO) build -trimpath -o bin/live-dashboard ./examples/live-dashboard
-	cd test/browser && npm ci --silent --no-audit --no-fund && npm test --silent
+	cd test/browser && npm ci --silent --no-audit --no-fund && DOCS='$(DOCS)' npm test --silent
 
 streams: build streams-setup ## Test four libraries for streams (needs Node.js, Chromium, nginx)
 	cd test/streams && PROXIES=nginx npm run gate --silent
@@ -191,6 +191,8 @@ full: ## Run what is too long for the gate: checkers, libraries, proxies, fuzzin
 	KVGW_FLOOD=10000 $(GO) test ./test/e2e -count=1 -run Flood
 	@echo '== linearizable for 2 minutes'
 	$(MAKE) linearizable LINEARIZABLE_TIME=2m
+	@echo '== every page of the documentation in each size and theme'
+	$(MAKE) browser DOCS=all
 	@echo '== all libraries for streams, and all proxies'
 	$(MAKE) streams-all proxies
 	@echo '== $(FULL_INTERLEAVINGS) interleavings of what a feed decides'
