@@ -213,6 +213,9 @@ func TestChangesAreRefusedWhileTheAuditLogIsStuck(t *testing.T) {
 	s := g.session(t)
 	defer s.conn.Close()
 	for {
+		if err := s.conn.SetDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
 		a := s.do(t, "PUT", "/buckets/shop/keys/a", "v")
 		if a.status != 200 {
 			a.problem(t, 429, "overloaded")

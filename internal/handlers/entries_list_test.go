@@ -217,6 +217,9 @@ func TestEntriesOfManyKeysAreNoSnapshot(t *testing.T) {
 // Values that exceed one answer of NATS together are still read at one instant. Values that exceed
 // what is held in memory come in pages.
 func TestEntriesOfLargeValuesComeInPages(t *testing.T) {
+	if testing.Short() {
+		t.Skip("moves 150 MB, as a page of entries has up to 34 MB")
+	}
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})

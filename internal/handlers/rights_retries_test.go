@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,28 +30,35 @@ tokens:
 // numbers are in an answer what differs from one request to the next.
 var numbers = regexp.MustCompile(`[0-9]+|"instance":"[^"]*"|"epoch":"[^"]*"|"id":"[^"]*"`)
 
-// startRetriers starts a gateway with the callers of retriers, and a bucket for their writes in
-// which nothing stays that was overwritten.
+// startRetriers starts a gateway with the callers of retriers, and with the bucket shop.
 func startRetriers(t testing.TB) *gateway {
 	t.Helper()
 	g := start(t, withAuth(t, retriers, "pat", "sam", "op"))
+	g.retried(t, "shop")
+	return g
+}
+
+// retried creates a bucket in which nothing stays that was overwritten.
+func (g *gateway) retried(t testing.TB, bucket string) {
+	t.Helper()
 	g.bucket(t, jetstream.KeyValueConfig{
-		Bucket: "shop", History: 1, LimitMarkerTTL: time.Hour,
+		Bucket: bucket, History: 1, LimitMarkerTTL: time.Hour,
 	})
-	g.changeStream(t, "shop", func(c *jetstream.StreamConfig) {
+	g.changeStream(t, bucket, func(c *jetstream.StreamConfig) {
 		c.AllowAtomicPublish = true
 	})
-	return g
 }
 
 // A caller who may not get a key does not learn from a retry what has become of the key since its
 // first request: the answer is the same whatever is stored.
 func TestRetryTellsNothingToThoseWhoMayNotGetTheKey(t *testing.T) {
 	t.Parallel()
-	const key, transactions = "/buckets/shop/keys/a", "/buckets/shop/transactions"
+	const key, transactions = "/keys/a", "/transactions"
 	const create = `{"op":"put","key":"a","value":1,"if_absent":true},` +
 		`{"op":"put","key":"b","value":1}`
 	steps := func(s string) string { return `{"operations":[` + s + `]}` }
+	g := startRetriers(t)
+	var buckets atomic.Int64
 	for name, test := range map[string]struct {
 		method, target string
 		first, again   string
@@ -77,12 +85,15 @@ func TestRetryTellsNothingToThoseWhoMayNotGetTheKey(t *testing.T) {
 			for _, caller := range []string{"pat", "sam"} {
 				answers := make(map[string][]string)
 				for _, between := range []string{"nothing", "a put", "a delete", "both"} {
-					g := startRetriers(t)
+					// Each has a bucket of its own, whose revisions begin at 1.
+					bucket := fmt.Sprintf("b%d", buckets.Add(1))
+					g.retried(t, bucket)
+					key, target := "/buckets/"+bucket+key, "/buckets/"+bucket+test.target
 					if test.want == 404 {
 						g.do(t, "PUT", key, "old", as("op")).is(t, 200)
 					}
 					header := append([]string{as(caller), `Idempotency-Key: "i"`}, test.header...)
-					first := g.do(t, test.method, test.target, test.first, header...)
+					first := g.do(t, test.method, target, test.first, header...)
 					if first.status >= 300 {
 						t.Fatalf("the first is answered %d %s", first.status, first.body)
 					}
@@ -92,7 +103,7 @@ func TestRetryTellsNothingToThoseWhoMayNotGetTheKey(t *testing.T) {
 					if between == "a delete" || between == "both" {
 						g.do(t, "DELETE", key, nil, as("op"))
 					}
-					a := g.do(t, test.method, test.target, test.again, header...).is(t, test.want)
+					a := g.do(t, test.method, target, test.again, header...).is(t, test.want)
 					text := fmt.Sprint(a.status, a.tag() != "", a.header.Get("KV-Revision") != "",
 						numbers.ReplaceAllString(string(a.body), ""))
 					answers[text] = append(answers[text], between)

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/handlers"
+	"kvgateway/internal/natstest"
 )
 
 // h2c serves the gateway's handler over HTTP/2 without TLS, and returns as many clients, each with
@@ -99,8 +100,8 @@ func (c *collector) await(t *testing.T, what string, happened <-chan struct{}) {
 // However many streams are open on a bucket, its stream has one consumer, and each client gets
 // exactly its own events.
 func TestManyStreamsShareOneConsumer(t *testing.T) {
-	const filters, alike = 500, 2000
 	t.Parallel()
+	filters, alike := natstest.Sized(500, 100), natstest.Sized(2000, 400)
 	g := start(t)
 	kv := g.shop(t)
 	base, clients := g.h2c(t, 3)
@@ -125,7 +126,7 @@ func TestManyStreamsShareOneConsumer(t *testing.T) {
 		return err == nil && info.State.Consumers == 1
 	}
 	eventually(t, "one consumer, once the snapshots are read", oneConsumer)
-	if readings := g.metric(t, "kvgw_snapshots_total", nil); readings > filters+100 {
+	if readings := g.metric(t, "kvgw_snapshots_total", nil); readings > float64(filters+100) {
 		t.Errorf("%v snapshots were read, for %d different filters", readings, filters+1)
 	}
 	var common []string
@@ -157,14 +158,15 @@ func TestJoiningClientsShareSnapshots(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
-	for i := range 500 {
+	keys := natstest.Sized(500, 100)
+	for i := range keys {
 		put(t, kv, fmt.Sprintf("k.%d", i), strings.Repeat("v", 1000))
 	}
 	var joined sync.WaitGroup
 	for range 100 {
 		joined.Go(func() {
 			w := g.watch(t, "/buckets/shop/watch?filter=k.*")
-			if w.until("sync").object(t)["keys"] != 500.0 {
+			if w.until("sync").object(t)["keys"] != float64(keys) {
 				t.Error("not all keys")
 			}
 		})
