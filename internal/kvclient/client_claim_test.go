@@ -25,13 +25,16 @@ func TestParallelReadsOfLargeValuesKeepTheirConnection(t *testing.T) {
 		"tcp":        {URL: s.URL()},
 		"in process": {InProcess: s},
 	} {
+		if testing.Short() && opts.URL == "" {
+			continue // TCP, which has buffers of the system besides, stands for both.
+		}
 		opts.RequestTimeout = 5 * time.Minute // The machine may be busy with other things.
 		c := connect(t, opts)
 		b := shop(t, c, nil)
 		put(t, b, "large", large)
 		put(t, b, "small", "v")
 		revision := put(t, b, "large", large)
-		readAtOnce(t, b, name+", last", 800, func(ctx context.Context) error {
+		readAtOnce(t, b, name+", last", natstest.Sized(800, 200), func(ctx context.Context) error {
 			_, _, err := b.Get(ctx, key(t, "large"), kvclient.ReadOptions{})
 			return err
 		})

@@ -62,6 +62,9 @@ func TestReplayReadsWhatBatchesHadNoRoomFor(t *testing.T) {
 	for _, size := range []int{1000, 300_000, 700_000, 1_000_000} {
 		for _, filters := range []string{">", "a.>", "a.> a.*"} {
 			t.Run(fmt.Sprintf("%d bytes, %s", size, filters), func(t *testing.T) {
+				if testing.Short() && size == 1000 && filters == ">" {
+					t.Skip("two others of so many messages have filters")
+				}
 				t.Parallel()
 				c, _ := gateway(t)
 				b := shop(t, c, history(3))
