@@ -44,6 +44,9 @@ func keepBusy(t *testing.T, js jetstream.JetStream) {
 // A server that does not stop does not keep the process from ending. It unlocks the directory when
 // it is down, and then a later start succeeds.
 func TestShutdownOfABusyServerIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("keeps a processor busy for seconds")
+	}
 	t.Parallel()
 	opts := natsd.Options{DataDir: t.TempDir(), Logger: zerolog.Nop()}
 	opts.StopTimeout = 200 * time.Millisecond

@@ -22,6 +22,9 @@ func TestBlocksThatWereReadAreNotHeld(t *testing.T) {
 		"sync interval": {SyncInterval: 10 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if testing.Short() && opts.SyncAlways {
+				t.Skip("syncs 150 MB, one value after the other")
+			}
 			opts.DataDir, opts.Logger = t.TempDir(), zerolog.Nop()
 			s := start(t, opts)
 			js := connect(t, s)
