@@ -15,6 +15,9 @@ import (
 // A native client can keep the lock of a stream for a long time: 64 filters of 500 tokens are
 // matched with the subjects while it is held. The process must end in time nevertheless.
 func TestShutdownDoesNotWaitForABusyStore(t *testing.T) {
+	if testing.Short() {
+		t.Skip("keeps a processor busy for seconds")
+	}
 	t.Parallel()
 	g := start(t, "--data-dir="+t.TempDir(), "--sync=1m", "--embedded-listen=127.0.0.1:0",
 		"--shutdown-timeout=1s")

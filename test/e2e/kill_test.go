@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"kvgateway/internal/natstest"
 )
 
 // TestKillLosesNoAcknowledgedWrite kills the process in the middle of writes. Every acknowledged
@@ -71,7 +73,7 @@ func TestKillWhileABucketChanges(t *testing.T) {
 	g := start(t, args...)
 	g.want(201, "PUT", "/buckets/shop", "")
 	g.want(200, "PUT", "/buckets/shop/keys/a", "1")
-	for round := range 8 {
+	for round := range natstest.Sized(8, 3) {
 		var changes sync.WaitGroup
 		changed := make(chan struct{}, 1)
 		changes.Go(func() {

@@ -198,7 +198,7 @@ func TestTLSFilesAreReadAgainUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := startSecured(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	loaded := make(chan error, 4)
+	loaded := make(chan error, natstest.Sized(4, 1))
 	for i := range cap(loaded) {
 		go func() {
 			for n := 0; ctx.Err() == nil; n++ {
@@ -344,7 +344,7 @@ func clientHello(t *testing.T) []byte {
 func TestTLSHerdIsServed(t *testing.T) {
 	t.Parallel()
 	s := startSecured(t)
-	const herd = 1000
+	herd := natstest.Sized(1000, 200)
 	failed := make(chan error, herd)
 	for i := range herd {
 		c := s.client(i%2 == 0)

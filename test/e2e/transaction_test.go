@@ -136,7 +136,7 @@ func TestKillLeavesTransactionsWhole(t *testing.T) {
 	g := start(t, args...)
 	createLedger(g)
 	var l ledger
-	for round := range 6 {
+	for round := range natstest.Sized(6, 3) {
 		l.writeUntil(g, int64(1+round%3), g.kill)
 		g.wait()
 		g = start(t, args...)
@@ -155,7 +155,7 @@ func TestGatewayKillLeavesTransactionsWhole(t *testing.T) {
 	g := start(t, args...)
 	createLedger(g)
 	var l ledger
-	for range 6 {
+	for range natstest.Sized(6, 2) {
 		l.writeUntil(g, 2, g.kill)
 		g.wait()
 		g = start(t, args...)
@@ -177,7 +177,7 @@ func TestNATSRestartLeavesTransactionsWhole(t *testing.T) {
 	g := start(t, "--nats-url="+ns.ClientURL(), "--transaction-rate=0", "--request-timeout=1s")
 	createLedger(g)
 	var l ledger
-	for range 3 {
+	for range natstest.Sized(3, 1) {
 		l.writeUntil(g, 2, func() {
 			stopNATS(ns)
 			g.awaitReadyz(503)
