@@ -42,7 +42,9 @@ func (src *source) appendEntries(entries []kv.Entry) (found verdict) {
 		if gap.action != goOn {
 			found = gap
 		}
+		purged := f.journal.purgeOvertook(e)
 		change, reset := f.journal.append(e, now)
+		f.applyLocked(e, purged)
 		if reset != "" {
 			found = resetFor(reset)
 		}
@@ -56,6 +58,10 @@ func (src *source) appendEntries(entries []kv.Entry) (found verdict) {
 			}
 		})
 	}
+	if found.action == beginAnew {
+		f.dropCopyLocked(DroppedReset)
+	}
+	f.settleCopyLocked()
 	f.hub.stats.Changes.Add(uint64(len(entries)))
 	f.waiters.reached(f.journal.Revision)
 	f.wakeExactLocked()
@@ -71,6 +77,10 @@ func (src *source) advance(to kv.Revision, check kv.Check) {
 		return
 	}
 	f.journal.pass(to, check, f.now())
+	if c := f.memory.copy; c != nil {
+		c.Pass(f.journal.Position, f.journal.exact.isExact())
+		f.settleCopyLocked()
+	}
 	f.waiters.reached(to) // nobody else has anything new to tell
 }
 

@@ -111,10 +111,12 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	f.bucket = b
 	generation := f.journal.generation
 	begun = f.journal.adopt(s, reset, f.greatestSyncFromLocked(), f.now())
+	f.journal.history = s.History
 	f.waiters.started(begun)
 	f.freshness.failSent(Lost)
 	if begun {
 		clear(f.readings)
+		f.dropCopyLocked(DroppedReset)
 	}
 	if generation != f.journal.generation {
 		f.wakeAllLocked()

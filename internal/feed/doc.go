@@ -55,6 +55,8 @@
 //	reading       a snapshot or a replay that is read from the store for all who need it
 //	open, active  a reading is open while it has a consumer, and active while it reads from it
 //	line          the readings of one client and bucket that wait for a place
+//	copy          the bucket's current entries in memory; see the package copies
+//	current       of a copy, as of a time: it has everything that was stored by then
 //	absence       a subscription found the bucket missing before the source did
 //	exact         of a position: folding the changes up to it gives exactly the bucket's state
 //	fresh         of a position, for a caller: exact, and not before what the leader had when it
@@ -178,18 +180,19 @@
 //
 // Hub.mu guards which feeds there are; Feed.mu guards a feed, its journal and its subscriptions;
 // reading.mu guards what a reading has read, who reads it, and in which line it waits. They are
-// taken in this order. A mailbox and a bound have locks of their own, under which none of these is
-// taken. Wake functions may be called with Feed.mu or reading.mu held, and so must not call back.
+// taken in this order. A mailbox, a copy and a bound have locks of their own, under which none of
+// these is taken. Wake functions may be called with Feed.mu or reading.mu held, and so must not
+// call back.
 //
 // Names and types say which functions need a lock:
 //
 //   - A method whose name ends in Locked is called with the lock of its type held; the methods of a
 //     readingCursor with that of the feed.
 //   - Feed.mu guards the following types as a whole, and their methods are called with it held:
-//     [journal] with its [changeLog], [exactness] and [keyMemory], [interests], [sourceStatus],
-//     [waiters], [freshness], [absences], and [Subscription]. The exported methods of a
-//     Subscription lock the feed themselves, except for Stamp and Bucket, whose results do not
-//     change. So do the few others that say so.
+//     [journal] with its [changeLog], [exactness] and [keyMemory], [memory] with its [currency],
+//     [interests], [sourceStatus], [waiters], [freshness], [absences], and [Subscription]. The
+//     exported methods of a Subscription lock the feed themselves, except for Stamp and Bucket,
+//     whose results do not change. So do the few others that say so.
 //   - All other methods take the locks that they need.
 //
 // The goroutine of the source is the only one that touches the source's own fields, its [audit]
@@ -229,6 +232,11 @@
 //	waiters.go              those that wait for a revision, an exact position or a start
 //	journal.go              what was read of the bucket
 //	beginning.go            where a journal begins, and when it begins anew
+//	memory.go               the copy of the bucket in memory: when there is one
+//	copy_load.go            the goroutine that loads it
+//	copy_check.go           the one that compares it with the store
+//	currency.go             when it was last known to be current
+//	memory_read.go          how others read it; memory_stats.go counts what became of it
 //	log.go, exactness.go    the recent changes, and at which positions the state is exact
 //	freshness.go, fresh.go  callers that wait for a position that has what the leader has
 //	markers.go              markers, and what becomes of them

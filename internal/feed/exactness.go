@@ -1,6 +1,10 @@
 package feed
 
-import "kvgateway/internal/kv"
+import (
+	"time"
+
+	"kvgateway/internal/kv"
+)
 
 // An exactness knows which positions are exact: at which of them the changes that a feed has read,
 // folded, give exactly the bucket's state.
@@ -80,6 +84,8 @@ type question struct {
 	absences uint64
 	// callers are those that came before it was sent and wait for its answer; nil for none.
 	callers *party
+	// sent is when it was sent, at the latest, by the gateway's clock.
+	sent time.Time
 }
 
 // begin starts anew at a revision, where the state is what the stream has.
@@ -119,6 +125,9 @@ func (e *exactness) reach(revision kv.Revision) {
 		e.owed, e.run = false, e.bound
 	}
 }
+
+// isExact reports whether the feed's position is exact.
+func (e *exactness) isExact() bool { return !e.owed && !e.disclaimed }
 
 // ask returns a question that is about to be sent.
 func (e *exactness) ask(revision kv.Revision) question {

@@ -3,9 +3,11 @@ package feed
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/feed/copies"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -61,6 +63,14 @@ type Feed struct {
 	// now is the gateway's clock. It is set once, and any goroutine may call it.
 	now func() time.Time
 
+	// shown is the copy that can be read; nil for none. It is changed with mu held.
+	shown atomic.Pointer[copies.Copy]
+	// currentAt is when it was last known to be current; nil if that is not known. It is changed
+	// with mu held.
+	currentAt atomic.Pointer[time.Time]
+	// serverAhead is by how many nanoseconds the clock of the stream's server is ahead of now.
+	serverAhead atomic.Int64
+
 	// mu guards all that follows, and the fields of the subscriptions.
 	mu sync.Mutex
 	// journal is what was read of the bucket.
@@ -81,6 +91,8 @@ type Feed struct {
 	subs map[*Subscription]struct{}
 	// readings has those that can still be joined.
 	readings map[readingKey]*reading
+	// memory is the bucket's copy in memory.
+	memory memory
 	// dueReadings are to be started by startReadings, once the lock is released.
 	dueReadings []*reading
 }

@@ -82,6 +82,7 @@ func (src *source) moveEpoch(epoch kv.Epoch) {
 	f.mu.Lock()
 	before := f.journal.Epoch
 	f.journal.Epoch = epoch
+	f.dropCopyLocked(DroppedEpoch)
 	f.mu.Unlock()
 	src.audit.tallies.moveEpoch(before, epoch)
 	f.hub.options.Logger.Info().Str("bucket", f.name.String()).

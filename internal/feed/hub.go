@@ -27,6 +27,12 @@ type Options struct {
 	Linger time.Duration
 	// Feeds is how many feeds may have a source at once: 1,024. Eight times as many may rest.
 	Feeds int
+	// Memory bounds the copies of buckets in memory, in bytes; with 0 there are none.
+	Memory int64
+	// CheckCopies is about how often each copy is compared with the store: 5 min.
+	CheckCopies time.Duration
+	// CopyMismatch is called, if it is not nil, when a copy disagrees with the store in a key.
+	CopyMismatch func(bucket kv.BucketName, key string)
 	// Bounds is where the hub's bounds are listed; nil for a set of its own.
 	Bounds *bound.Set
 	// Logger is where the hub logs to.
@@ -52,6 +58,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Feeds == 0 {
 		o.Feeds = 1024
+	}
+	if o.CheckCopies == 0 {
+		o.CheckCopies = 5 * time.Minute
 	}
 	if o.Bounds == nil {
 		o.Bounds = bound.NewSet()
@@ -112,6 +121,9 @@ type Hub struct {
 	// keyMemory bounds the deleted keys that all feeds remember, in bytes.
 	keyMemory *bound.Bound
 
+	// copyMemory bounds the copies of all feeds, in bytes; nil if there are none.
+	copyMemory *bound.Bound
+
 	// mu guards the following, and the first fields of each feed.
 	mu sync.Mutex
 	// feeds has all of them, those that rest included.
@@ -141,6 +153,8 @@ type Stats struct {
 	Fresh atomic.Uint64
 	// Fallbacks counts the callers that were not, by the reason.
 	Fallbacks [len(fallbackNames)]atomic.Uint64
+	// Copies counts what became of the copies in memory.
+	Copies CopyStats
 	// Resets counts the resets that subscriptions were told, in the order of resetReasons.
 	Resets [len(resetReasons)]atomic.Uint64
 }
@@ -213,6 +227,7 @@ func (h *Hub) Beside(client *kvclient.Client, places *Places) *Hub {
 		restPlaces:   places.resting,
 		logMemory:    h.logMemory,
 		keyMemory:    h.keyMemory,
+		copyMemory:   h.copyMemory,
 
 		feeds: make(map[kv.BucketName]*Feed),
 	}
@@ -237,6 +252,7 @@ func newHub(options Options) *Hub {
 		restPlaces:   options.Bounds.New(restPlaceSpec(options.Feeds)),
 		logMemory:    logBound(options.Bounds, options.AllLogs),
 		keyMemory:    keyBound(options.Bounds),
+		copyMemory:   copyBound(options.Bounds, options.Memory),
 
 		feeds: make(map[kv.BucketName]*Feed),
 	}

@@ -30,6 +30,7 @@ var mustHappen = []string{
 	"gap", "silence", "feed", "crash", "lost end", "restart after a crash",
 	"trusted", "trusted after a loss", "renamed", "same history", "other history",
 	"other gateway", "ahead of a loss", "outdated",
+	"copy exact", "copy pinned", "copy dropped in its load",
 }
 
 // TestInterleavings shows that in any interleaving of writers, purges, lost connections, readings,
@@ -83,6 +84,10 @@ type world struct {
 	// readings are those that have been started and have not ended.
 	readings []*modelReading
 	clients  []*client
+	// load loads the feed's copy; nil while nothing does.
+	load *modelLoad
+	// copyRand is for what concerns the copy, so that it does not change what happens otherwise.
+	copyRand *rand.Rand
 	// lastHeard is when the source said something last.
 	lastHeard time.Time
 	// noticedAt is when it is noticed that the connection brings nothing any more; zero while it
@@ -138,7 +143,8 @@ type modelTail struct {
 func newWorld(seed uint64) *world {
 	r := rand.New(rand.NewPCG(seed, 0))
 	w := &world{seed: seed, model: newModel(r), counts: make(map[string]int)}
-	w.hub = newHub(Options{LogChanges: 1 + r.IntN(12)}.withDefaults())
+	w.copyRand = rand.New(rand.NewPCG(seed, 18))
+	w.hub = newHub(Options{LogChanges: 1 + r.IntN(12), Memory: 1 << 30}.withDefaults())
 	w.hub.pollLimit = pollLimit{changes: 1 + r.IntN(5), tokens: 1 << 10, lockedTokens: r.IntN(12)}
 	w.pace = [3]int{1 + r.IntN(1+r.IntN(60)), 1 + r.IntN(1+r.IntN(60)), 1 + r.IntN(1+r.IntN(60))}
 	w.newFeed()
@@ -160,6 +166,7 @@ func newWorld(seed uint64) *world {
 func (w *world) newFeed() {
 	name, _ := kv.ParseBucketName("b")
 	w.feed, w.tail, w.asked, w.readings = newFeed(w.hub, name), nil, nil, nil
+	w.load = nil
 	w.advisories, w.resting = nil, false
 	w.lastHeard, w.noticedAt, w.connectionLost = w.clock, time.Time{}, false
 	w.feed.source.audit.delays = delays{periodStart: w.clock} // there is only one clock
@@ -187,6 +194,7 @@ func (w *world) play() {
 	steps := 100 + w.rand.IntN(300)
 	for range steps {
 		w.step()
+		w.compareCopy()
 		if w.wrong {
 			return
 		}
@@ -212,6 +220,7 @@ func (w *world) step() {
 		w.source()
 	case n < w.pace[0]+w.pace[1]+w.pace[2]:
 		w.readSome()
+		w.loadSome()
 	default:
 		w.clients[w.rand.IntN(len(w.clients))].act()
 	}
@@ -572,7 +581,9 @@ func (w *world) settle() {
 			}
 			for range 20 {
 				w.readSome()
+				w.loadSome()
 			}
+			w.compareCopy()
 		}
 		for _, c := range w.clients {
 			if !c.synced {
@@ -583,6 +594,9 @@ func (w *world) settle() {
 			}
 			c.heartbeat()
 		}
+	}
+	if !w.feed.memory.complete {
+		w.fail("there is no copy in the end")
 	}
 	for _, c := range w.clients {
 		if point, exact, ok := c.s.Bookmark(); !ok || !exact || point.Revision != w.last {

@@ -66,6 +66,8 @@ type journal struct {
 	// terms are those under which the bucket keeps its entries. What was reported of their ends
 	// follows from them. While terms.Discards is set no position is exact.
 	terms kv.Terms
+	// history is how many messages of a key the bucket keeps.
+	history int64
 	// storeHorizon is the revision above which the store, too, can tell what happened.
 	storeHorizon kv.Revision
 	// markers has the keys whose last entry that was read is a marker, with its revision.

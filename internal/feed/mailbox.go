@@ -123,6 +123,9 @@ func (src *source) acceptPurge(a kvclient.Advisory) bool {
 	}
 	f.mu.Lock()
 	accepted := f.journal.acceptPurge(a)
+	if c := f.memory.copy; accepted && c != nil {
+		c.DoubtMarker(a.Key, f.journal.markers[a.Key]) // some purges spare the last message
+	}
 	f.mu.Unlock()
 	if accepted {
 		// Until a tally is made without it, a loss would be taken for this purge.

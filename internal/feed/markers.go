@@ -147,6 +147,13 @@ func (j *journal) trackMarker(e *kv.Entry) (purged bool) {
 	return purged
 }
 
+// purgeOvertook reports whether an entry is a marker that is certainly or perhaps gone from the
+// store, since a purge of its key that came later was reported before it.
+func (j *journal) purgeOvertook(e *kv.Entry) bool {
+	at, known := j.purgedAt[e.Key]
+	return known && e.IsMarker() && !e.Created.After(at)
+}
+
 // forgetMarker forgets the marker of a key, if there is one.
 func (j *journal) forgetMarker(key string) {
 	if _, known := j.markers[key]; known {

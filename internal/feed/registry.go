@@ -211,6 +211,8 @@ func (h *Hub) dropFeedLocked(f *Feed) {
 		f.journal.log.memory.Release()
 	}
 	f.journal.keys.end()
+	f.dropCopyLocked(DroppedUnused)
+	f.memory.ended = true
 }
 
 // release removes a user from a feed. After the last one it lingers for some time, unless it rests.

@@ -187,6 +187,7 @@ func (src *source) readStream(ctx context.Context, patience time.Duration) (
 	src.lastHeard = tail.Heard
 	f.setState(live, nil)
 	f.hub.releaseRestPlace(f)
+	src.loadCopyIfDue()
 	last := src.askerOf(hearing)
 	return true, src.receive(ctx, tail.C, tail.Err, streamQuestions{src.verify, last})
 }
@@ -232,6 +233,7 @@ func (src *source) carryOut(v verdict) error {
 		src.audit.dueReset = v.reason
 		src.feed.mu.Lock()
 		src.feed.journal.exact.disclaim()
+		src.feed.dropCopyLocked(DroppedReset)
 		src.feed.mu.Unlock()
 	}
 	return errRestart
@@ -257,6 +259,7 @@ func isDenied(err error) bool {
 func (src *source) noteLost(err error) {
 	if isMissing(err) {
 		src.feed.setState(missing, err)
+		src.feed.dropCopy(DroppedReset)
 		src.audit.noteMissing()
 		return
 	}
@@ -345,6 +348,8 @@ func (src *source) receive(
 			}
 		}
 		inquiry.send(ctx)
+		src.loadCopyIfDue()
+		src.checkCopyIfDue()
 	}
 }
 

@@ -32,6 +32,9 @@ func (f *Feed) continueAfterLoss() {
 	defer f.mu.Unlock()
 	f.journal.goOnAfterLoss()
 	clear(f.readings)
+	if !f.memory.complete {
+		f.dropCopyLocked(DroppedLoss)
+	}
 	for s := range f.subs {
 		if s.generation != f.journal.generation || !s.isAhead() && !s.isInSnapshot() {
 			continue

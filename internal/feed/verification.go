@@ -68,7 +68,7 @@ func (src *source) newQuestion() question {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	q := f.journal.exact.ask(f.journal.Revision)
-	q.absences = f.absences.found
+	q.absences, q.sent = f.absences.found, f.now()
 	return q
 }
 
@@ -89,6 +89,9 @@ func (src *source) compareAnswer(q question, s kvclient.StreamState) (beyond boo
 		f.freshness.answer(q.callers, s)
 	}
 	if same {
+		f.serverAhead.Store(int64(s.At.Sub(f.now())))
+		f.memory.currency.answered(q.sent, s.Last)
+		f.settleCopyLocked()
 		f.wakeExactLocked()
 		if f.absences.refute(q.absences) {
 			f.wakeAllLocked()

@@ -23,6 +23,8 @@ type StreamState struct {
 	First, Last kv.Revision
 	// Messages is how many messages there are.
 	Messages uint64
+	// Bytes is how many bytes the messages have, with subjects and headers.
+	Bytes uint64
 	// Subjects is how many subjects they have.
 	Subjects uint64
 	// LastTime is when the last message was stored.
@@ -38,6 +40,15 @@ type StreamState struct {
 // NothingRemoved reports whether the stream still holds every message that it was ever given.
 func (s StreamState) NothingRemoved() bool {
 	return s.Last == 0 || s.First == 1 && s.Messages == uint64(s.Last)
+}
+
+// LiveBytes estimates how many bytes the last messages of all subjects have, as if they were as
+// large as the others.
+func (s StreamState) LiveBytes() int64 {
+	if s.Messages == 0 {
+		return 0
+	}
+	return int64(float64(s.Bytes) / float64(s.Messages) * float64(s.Subjects))
 }
 
 // State asks the server for a bucket and the state of its stream. It returns the errors of
@@ -78,6 +89,7 @@ func (b *Bucket) stateOf(info *streamInfoResponse) (StreamState, error) {
 		First:    kv.Revision(info.State.FirstSeq),
 		Last:     kv.Revision(info.State.LastSeq),
 		Messages: info.State.Msgs,
+		Bytes:    info.State.Bytes,
 		Subjects: info.State.NumSubjects,
 		LastTime: info.State.LastTime,
 		Lifetime: lifetime(info.Config),

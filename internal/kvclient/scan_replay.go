@@ -17,6 +17,8 @@ type Replay struct {
 	After, To kv.Revision
 	// NoValues says that only the sizes of values are read.
 	NoValues bool
+	// Hidden, if it is not nil, is called with the entries whose key is outside the grammar.
+	Hidden func(kv.Entry) error
 
 	// inactive is after what time without a request for more the server drops the replay's
 	// consumer; 0 for scanInactive.
@@ -55,7 +57,7 @@ func (b *Bucket) replayOnce(
 	ctx context.Context, replay Replay, visit func(kv.Entry) error,
 ) (last kv.Revision, complete bool, err error) {
 	r := scanReader{filters: replay.Filters, bucket: b, visit: visit, values: !replay.NoValues,
-		history: replay.History, after: replay.After, until: replay.To,
+		hidden: replay.Hidden, history: replay.History, after: replay.After, until: replay.To,
 		inactive: replay.inactive}
 	if err := r.pass(ctx); err != nil || r.last >= replay.To {
 		return r.last, err == nil, err

@@ -229,6 +229,14 @@ func (c *Copy) End() {
 	c.end("")
 }
 
+// Position returns the feed's position at which the copy is. It is behind that of the feed while a
+// transaction is not complete.
+func (c *Copy) Position() kv.Position {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
 // Lost returns why the copy gave up by itself, "" if it did not.
 func (c *Copy) Lost() Lost {
 	c.mu.Lock()
