@@ -99,7 +99,8 @@ type Spec struct {
 // away before they have left. Likewise promised and saved are the sums of those of all claims that
 // wait; promised is at most leaving.
 type Bound struct {
-	// spec is what the bound was made from.
+	// spec is what the bound was made from. Its Limit and PerOwner are guarded by mu, since
+	// Adjust can change them; the rest does not change.
 	spec Spec
 	// refused counts the claims that were refused, and evicted the holds that were evicted.
 	refused, evicted atomic.Uint64
@@ -159,7 +160,20 @@ func (e *FullError) Error() string {
 }
 
 // Limit returns the bound's limit in its unit.
-func (b *Bound) Limit() int64 { return b.spec.Limit }
+func (b *Bound) Limit() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.spec.Limit
+}
+
+// Adjust changes the limit, and the share of an owner, of a bound that has shares. What is held
+// beyond them stays, and nothing more is granted until so much was given back.
+func (b *Bound) Adjust(limit, perOwner int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.spec.Limit, b.spec.PerOwner = limit, perOwner
+	b.grantWaiting()
+}
 
 // Duration returns the limit of a bound of time.
 func (b *Bound) Duration() time.Duration { return b.spec.Duration }
@@ -183,6 +197,8 @@ func (b *Bound) Waiting() int {
 // the error for it.
 func (b *Bound) Refuse() *FullError {
 	b.refused.Add(1)
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	return &FullError{Bound: b.spec}
 }
 

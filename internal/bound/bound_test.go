@@ -419,3 +419,29 @@ func TestPartsOfAnOwnerTakeTurnsAndShare(t *testing.T) {
 		}
 	})
 }
+
+// A bound that becomes smaller keeps what is held, and one that becomes larger grants those that
+// wait.
+func TestLimitThatChangesGrantsWhatItAllows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBound(func(s *bound.Spec) { s.PerOwner, s.Limit, s.Wait = 3, 4, time.Hour })
+		held := take(t, b, "a", 3)
+		b.Adjust(2, 1)
+		if b.Used() != 3 || b.Limit() != 2 {
+			t.Errorf("%d of %d are held", b.Used(), b.Limit())
+		}
+		granted := make(chan error, 1)
+		go func() { granted <- b.Take(t.Context(), new(bound.Hold), "b", 1, nil) }()
+		synctest.Wait()
+		select {
+		case err := <-granted:
+			t.Errorf("beyond the limit: %v", err)
+		default:
+		}
+		b.Adjust(4, 3)
+		if err := <-granted; err != nil {
+			t.Error(err)
+		}
+		held.Release()
+	})
+}
