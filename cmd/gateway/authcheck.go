@@ -26,7 +26,13 @@ func (c *authCheck) print(out io.Writer) error {
 	if err != nil {
 		return inFile(c.File, err)
 	}
-	_, err = fmt.Fprintf(out, "%s: ok, %s\n", c.File, policy)
+	if _, err = fmt.Fprintf(out, "%s: ok, %s\n", c.File, policy); err != nil {
+		return err
+	}
+	if policy.NATS().Enabled {
+		_, err = fmt.Fprintln(out, "section nats: a gateway takes this file only with --nats-url "+
+			"and without --nats-tls-cert; the embedded NATS has no users")
+	}
 	return err
 }
 

@@ -32,6 +32,8 @@ type authFile struct {
 	// loads counts the times at which a changed file was read, by result.
 	loads *prometheus.CounterVec
 
+	// check returns why a policy cannot be put in force with the settings of the gateway.
+	check func(*auth.Policy) error
 	// isOpen reports whether other machines can reach the API.
 	isOpen bool
 	// files are those that were parsed last, in force or not. What they had is what was parsed.
@@ -48,7 +50,7 @@ func (c *config) startAuth(
 	if c.AuthFile == "" {
 		return nil, nil
 	}
-	f := &authFile{name: c.AuthFile, isOpen: !c.loopbackOnly(), log: log}
+	f := &authFile{name: c.AuthFile, isOpen: !c.loopbackOnly(), check: c.checkPassing, log: log}
 	f.loads = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "kvgw_auth_file_loads_total",
 		Help: "Times at which the auth file was read after a change, by result.",
@@ -95,6 +97,9 @@ func (f *authFile) load() {
 // have changed while they were parsed; the next looks find that.
 func (f *authFile) take(policy *auth.Policy, files *auth.Files, err error) {
 	f.files, f.seen = files, files.Digest()
+	if err == nil {
+		err = f.check(policy)
+	}
 	if err != nil {
 		f.loads.WithLabelValues("refused").Inc()
 		f.logMistakes(err)
@@ -133,7 +138,11 @@ func (c *config) checkAuth(m *mistakeList) {
 	if c.AuthFile == "" {
 		return
 	}
-	if _, err := auth.Load(c.AuthFile); err != nil {
+	policy, err := auth.Load(c.AuthFile)
+	if err == nil {
+		err = c.checkPassing(policy)
+	}
+	if err != nil {
 		m.add("--auth-file: %v", inFile(c.AuthFile, err))
 	}
 	if c.AllowAnonymous && !c.opensNATS() {

@@ -32,7 +32,7 @@ func watched(t *testing.T, name string) *authFile {
 	}
 	return &authFile{
 		name: name, gate: auth.NewGate(policy), log: zerolog.Nop(),
-		files: files, seen: files.Digest(),
+		files: files, seen: files.Digest(), check: new(config).checkPassing,
 		loads: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "loads"}, []string{"result"}),
 	}
 }
@@ -217,7 +217,7 @@ func TestAuthFileIsTakenWhenItChanges(t *testing.T) {
 
 func TestAuthFileAllowsOtherAddresses(t *testing.T) {
 	t.Parallel()
-	file := newFile(t, "nats: { enabled: true }")
+	file := newFile(t, "nats: { enabled: false }")
 	bad := newFile(t, "nats: { enabled: 7 }")
 	for _, c := range []struct {
 		args    []string

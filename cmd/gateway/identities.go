@@ -17,7 +17,7 @@ import (
 
 // newIdentities returns the NATS identities of callers whose credential is passed through; nil if
 // there can be none, which is an error if the auth file asks for them. Nothing is connected before
-// a caller comes. How many there may be, and for how long, is what the file says now.
+// a caller comes. How many there may be, and for how long, is what the file in force says.
 func newIdentities(
 	gate *auth.Gate, client *kvclient.Client, feeds *feed.Hub, bounds *bound.Set,
 	log zerolog.Logger,
@@ -33,11 +33,24 @@ func newIdentities(
 	})
 	switch {
 	case err == nil:
+		gate.FollowNATS(func(s auth.NATSSettings) { pool.Configure(s.MaxConnections, s.Idle) })
 		return pool, nil
 	case !settings.Enabled && errors.Is(err, kvclient.ErrNotPassable):
-		return nil, nil
+		return nil, nil // checkPassing keeps the section out of the file from now on
 	}
 	return nil, fmt.Errorf("--auth-file, section nats: %w", err)
+}
+
+// checkPassing returns an error if a policy passes credentials of NATS through, and these settings
+// do not allow that.
+func (c *config) checkPassing(policy *auth.Policy) error {
+	if !policy.NATS().Enabled {
+		return nil
+	}
+	if err := kvclient.CheckPassing(c.NatsURL == "", c.NatsTLSCert != ""); err != nil {
+		return fmt.Errorf("section nats: %w, or take enabled out of the section", err)
+	}
+	return nil
 }
 
 // closeIdentities closes the connections of callers. It bounds the wait, since no request runs that

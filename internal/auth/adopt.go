@@ -65,6 +65,9 @@ func (g *Gate) put(next func(inForce *Policy) *Policy) {
 	defer g.changing.Unlock()
 	if policy := next(g.policy.Load()); policy != nil {
 		g.policy.Store(g.adopt(policy))
+		if g.natsChanged != nil {
+			g.natsChanged(policy.nats)
+		}
 	}
 }
 

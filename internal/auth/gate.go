@@ -95,8 +95,10 @@ type Gate struct {
 	// refusedNATS has when to ask NATS again for a credential that it has refused.
 	refusedNATS *generations[tokenHash, time.Time]
 
-	// changing is held while a policy is put in force. It guards keys.
+	// changing is held while a policy is put in force. It guards the fields below.
 	changing sync.Mutex
+	// natsChanged is called with the settings in force; nil for nothing.
+	natsChanged func(NATSSettings)
 	// keys are the keys of the policy's issuers, by the names of the issuers.
 	keys map[string]*issuerKeys
 
@@ -150,6 +152,15 @@ func (g *Gate) Identify(ctx context.Context, presented *Presented) (*Caller, err
 // Issuers returns the names of the issuers whose JWTs are accepted, in order.
 func (g *Gate) Issuers() []string {
 	return slices.Sorted(maps.Keys(g.policy.Load().issuers))
+}
+
+// FollowNATS calls f with the settings for credentials that are passed through to NATS, now
+// and whenever a policy is put in force. It must not call the gate. There is one follower.
+func (g *Gate) FollowNATS(f func(NATSSettings)) {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	g.natsChanged = f
+	f(g.policy.Load().nats)
 }
 
 // NATS returns the settings in force for credentials that are passed through to NATS.

@@ -38,6 +38,9 @@ type ownToken struct {
 // AllowsAnonymous reports whether callers without a credential have any rights.
 func (p *Policy) AllowsAnonymous() bool { return p.anonymous != nil }
 
+// NATS returns the settings for credentials that are passed through to NATS.
+func (p *Policy) NATS() NATSSettings { return p.nats }
+
 // String says how much the policy has.
 func (p *Policy) String() string {
 	parts := []string{

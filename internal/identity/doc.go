@@ -22,6 +22,8 @@
 //	unused for the idle time | -                  | -              | closed          | -
 //	unused, another needs    | -                  | -              | closed          | -
 //	its place                |                    |                |                 |
+//	unused, and there may be | -                  | -              | closed          | -
+//	fewer now (Configure)    |                    |                |                 |
 //	Pool.Close               | refused            | refused        | closed          | closed
 //
 // One takes 86 KB, with the end of its connection at the server

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -60,7 +61,7 @@ func (p *Pool) sweepLocked() {
 	if p.sweep != nil || p.closed {
 		return
 	}
-	p.sweep = time.AfterFunc(p.options.Idle/sweepsOfIdle, p.closeIdle)
+	p.sweep = time.AfterFunc(p.idle/sweepsOfIdle, p.closeIdle)
 }
 
 // sweepsOfIdle is how often idle identities are looked for within the idle time.
@@ -72,12 +73,36 @@ func (p *Pool) closeIdle() {
 	defer p.mu.Unlock()
 	p.sweep = nil
 	for _, i := range p.identities {
-		if i.users == 0 && time.Since(i.idleSince) >= p.options.Idle {
+		if i.users == 0 && time.Since(i.idleSince) >= p.idle {
 			p.endLocked(i)
 			p.closeLocked(i)
 		}
 	}
 	if len(p.identities) > 0 {
+		p.sweepLocked()
+	}
+}
+
+// Configure changes how many identities there are at once, and how long one stays that nobody uses;
+// zero stands for the default. Those that nobody uses are closed if they are too many now, the one
+// first that was not used for longest. Those in use stay, however many they are.
+func (p *Pool) Configure(maxConnections int, idle time.Duration) {
+	limit := int64(cmp.Or(maxConnections, defaultConnections))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.connections.Adjust(limit, shareOf(limit))
+	for p.connections.Used() > limit {
+		unused := p.idleLocked("", false)
+		if unused == nil {
+			break
+		}
+		p.endLocked(unused)
+		unused.place.Release()
+		p.closeLocked(unused)
+	}
+	p.idle = cmp.Or(idle, defaultIdle)
+	if p.sweep != nil && p.sweep.Stop() {
+		p.sweep = nil
 		p.sweepLocked()
 	}
 }

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,6 +63,8 @@ type Pool struct {
 	mu sync.Mutex
 	// identities are those that are opening or open.
 	identities map[auth.NATSID]*Identity
+	// idle is how long an identity stays that nobody uses.
+	idle time.Duration
 	// sweep closes idle identities; nil while there are no identities.
 	sweep *time.Timer
 	// closed says that Close was called.
@@ -77,23 +80,29 @@ const (
 	loginsOfOwner = 16
 )
 
+// What zero stands for in [Options], and for [Pool.Configure].
+const (
+	defaultConnections = 1000
+	defaultIdle        = 5 * time.Minute
+)
+
+// shareOf returns how many of all identities those of one address may be.
+func shareOf(limit int64) int64 { return max(1, limit*3/4) }
+
 // NewPool returns a pool without identities. It returns a [kvclient.ErrNotPassable] if the gateway
 // reaches NATS in a way that has no room for other identities.
 func NewPool(options Options) (*Pool, error) {
 	if err := options.Client.CanBeOthers(); err != nil {
 		return nil, err
 	}
-	if options.MaxConnections == 0 {
-		options.MaxConnections = 1000
-	}
-	if options.Idle == 0 {
-		options.Idle = 5 * time.Minute
-	}
+	options.MaxConnections = cmp.Or(options.MaxConnections, defaultConnections)
+	options.Idle = cmp.Or(options.Idle, defaultIdle)
 	if options.Bounds == nil {
 		options.Bounds = bound.NewSet()
 	}
 	limit := int64(options.MaxConnections)
 	return &Pool{
+		idle:    options.Idle,
 		options: options,
 		others:  options.Client.NewOthers(),
 		places:  feed.NewPlaces(options.Bounds, kvclient.OthersFeeds),
@@ -102,7 +111,7 @@ func NewPool(options Options) (*Pool, error) {
 			Of:       "callers whose credential is passed through to NATS, with a connection each",
 			Unit:     bound.Places,
 			Limit:    limit,
-			PerOwner: max(1, limit*3/4),
+			PerOwner: shareOf(limit),
 			AtLimit: "the connection that nobody has used for longest is closed; if all are in " +
 				"use, a caller that has none is refused with 429 or 503",
 		}),

@@ -243,6 +243,48 @@ func TestPoolClosesIdleIdentities(t *testing.T) {
 	})
 }
 
+// A pool that is told of other settings while it runs closes what nobody uses, and nothing else,
+// and grants what it may.
+func TestPoolTakesOverOtherSettings(t *testing.T) {
+	t.Parallel()
+	var users []user
+	for n := range 4 {
+		users = append(users, user{Name: fmt.Sprint("u", n), Account: "A"})
+	}
+	s := natstest.StartWithUsers(t, users...)
+	pool, _ := newPool(t, s.URL())
+	acquire(t, pool, "u0")
+	for _, name := range []string{"u1", "u2"} {
+		i, err := pool.Acquire(t.Context(), credentialOf(name), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		i.Release()
+	}
+	pool.Configure(2, 0)
+	if size := pool.Size(); size != 2 {
+		t.Errorf("%d identities have 2 places", size)
+	}
+	dials := countedBy(s)
+	acquire(t, pool, "u2") // u1 was not used for longer
+	if n := dials(); n != 0 {
+		t.Error("the one that was used last was closed")
+	}
+	_, err := pool.Acquire(t.Context(), credentialOf("u3"), "")
+	if _, full := errors.AsType[*bound.FullError](err); !full {
+		t.Errorf("with all in use, the error is %v", err)
+	}
+	pool.Configure(0, 100*time.Millisecond)
+	i, err := pool.Acquire(t.Context(), credentialOf("u3"), "")
+	if err != nil {
+		t.Fatalf("with more places: %v", err)
+	}
+	i.Release()
+	natstest.Eventually(t, patience, "the connection of u3 is closed", func() bool {
+		return pool.Size() == 2
+	})
+}
+
 func TestPoolRevokesWhatNATSDoesNotAcceptAnyMore(t *testing.T) {
 	t.Parallel()
 	users := []user{{Name: "ann", Account: "A"}, {Name: "bob", Account: "A"}}

@@ -34,20 +34,27 @@ var (
 	ErrNotPassable = errors.New("credentials cannot be passed through to NATS")
 )
 
-// CanBeOthers returns nil if clients of other identities can be made with [Client.As], and else an
-// [ErrNotPassable] that says why not.
+// CanBeOthers returns nil if clients of other identities can be made with [Client.As], and else
+// what [CheckPassing] returns.
+func (c *Client) CanBeOthers() error {
+	return CheckPassing(c.options.InProcess != nil, c.options.TLSCert != "")
+}
+
+// CheckPassing returns nil if the credentials of others can be passed through to NATS, and else an
+// [ErrNotPassable] that says why not, for a server that is embedded or not, and a client that has a
+// certificate of its own for it or not.
 //
 // An embedded server has no users. With a client certificate a server that maps certificates to
 // users takes the gateway's for the caller's, whatever the password (nats-server, auth.go:
 // verify_and_map).
-func (c *Client) CanBeOthers() error {
+func CheckPassing(isEmbedded, hasCertificate bool) error {
 	switch {
-	case c.options.InProcess != nil:
+	case isEmbedded:
 		return fmt.Errorf("%w: the embedded NATS has no users; name a NATS server that has some "+
 			"with --nats-url", ErrNotPassable)
-	case c.options.TLSCert != "":
+	case hasCertificate:
 		return fmt.Errorf("%w: the gateway has a client certificate for NATS, which NATS may take "+
-			"for that of every caller; leave --nats-cert out", ErrNotPassable)
+			"for that of every caller; leave --nats-tls-cert out", ErrNotPassable)
 	}
 	return nil
 }
