@@ -97,9 +97,11 @@ async function shownPages(file) {
   return [...text.matchAll(/\n```html\n(.*?)\n```/gs)].map(([, page]) => page);
 }
 
-test("the pages that the guide shows follow a bucket through a restart", async (t) => {
-  const pages = await shownPages("docs/guide/watching.md");
-  assert.equal(pages.length, 2);
+test("the pages that guide and README show follow a bucket through a restart", async (t) => {
+  const pages = [
+    ...await shownPages("docs/guide/watching.md"), ...await shownPages("README.md"),
+  ];
+  assert.equal(pages.length, 3);
   const context = await browser.newContext();
   t.after(() => context.close());
   await gateway.createBucket("shop");
@@ -108,9 +110,8 @@ test("the pages that the guide shows follow a bucket through a restart", async (
     site.serve(source.replaceAll("http://127.0.0.1:8080", gateway.url));
     const page = await context.newPage();
     await page.goto(site.origin);
-    const lines = page.locator("li");
     const shows = (...wanted) => until(`page ${number} shows ${wanted}`, async () => {
-      const shown = await lines.allTextContents();
+      const shown = (await page.locator("ul").innerText()).split("\n");
       return shown.toSorted().join() === wanted.join();
     }, 30);
     await shows("orders.17: 2", "orders.18: 2");
