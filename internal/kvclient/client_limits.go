@@ -183,8 +183,8 @@ func newLimits(set *bound.Set, timeout time.Duration) *limits {
 	}
 }
 
-// takePlace takes a place of a bound for the context's owner. It must be released.
-func takePlace(ctx context.Context, of *bound.Bound) (*bound.Hold, error) {
+// holdPlace takes one place of a bound for the context's owner. It must be released.
+func holdPlace(ctx context.Context, of *bound.Bound) (*bound.Hold, error) {
 	hold := new(bound.Hold)
 	return hold, of.TakeFor(ctx, hold, 1)
 }

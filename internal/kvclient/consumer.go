@@ -113,11 +113,11 @@ func (b *Bucket) makeConsumer(
 	return c, bucketError(b.name, err)
 }
 
-// listen makes the inbox, with a buffer of room messages.
-func (c *consumer) listen(room int) (err error) {
+// listen makes the inbox, with a buffer of size messages.
+func (c *consumer) listen(size int) (err error) {
 	c.conn = c.link.Conn()
 	c.gone = c.link.Gone()
-	c.inbox, c.messages = c.conn.NewInbox(), make(chan *nats.Msg, room)
+	c.inbox, c.messages = c.conn.NewInbox(), make(chan *nats.Msg, size)
 	if c.subscription, err = c.conn.ChanSubscribe(c.inbox, c.messages); err != nil {
 		return fmt.Errorf("%w: subscribe: %w", kv.ErrUnavailable, err)
 	}

@@ -38,7 +38,7 @@ func (b *Bucket) readInstant(
 	if b.directGet == "" {
 		return nil, nil
 	}
-	hold, err := takePlace(ctx, b.client.limits.instants)
+	hold, err := holdPlace(ctx, b.client.limits.instants)
 	if err != nil {
 		return nil, err
 	}

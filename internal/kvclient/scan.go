@@ -36,15 +36,15 @@ const (
 // with those as they are.
 //
 // Each entry that is kept takes each bytes, with a name of usual length. Before scan reads, it
-// waits until there is room for everything that may come. Then it calls begin with their number,
-// unless the consumer's subjects select more than the filters do. The room belongs to what the
+// waits until there is memory for everything that may come. Then it calls begin with their number,
+// unless the consumer's subjects select more than the filters do. The memory belongs to what the
 // caller keeps: scan hands it over, and the caller releases it together with the result.
 //
-// It returns a *[bound.FullError] if it finds no place among the scans or no room in time,
+// It returns a *[bound.FullError] if it finds no place among the scans or no memory in time,
 // [kv.ErrBucketNotFound], [kv.ErrUnavailable] or [kv.ErrTimeout], and otherwise what visit returns.
 func (b *Bucket) scan(ctx context.Context, filters kv.Filters, each int64, begin func(n int),
-	visit, hidden func(kv.Entry) error) (since kv.Revision, room *bound.Hold, err error) {
-	hold, err := takePlace(ctx, b.client.limits.listings)
+	visit, hidden func(kv.Entry) error) (since kv.Revision, memory *bound.Hold, err error) {
+	hold, err := holdPlace(ctx, b.client.limits.listings)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -59,8 +59,8 @@ func (b *Bucket) scan(ctx context.Context, filters kv.Filters, each int64, begin
 	defer r.close()
 	// #nosec G115 -- messages of a stream are far below 2^63
 	pending := int(r.consumer.pending)
-	room = new(bound.Hold)
-	err = b.client.limits.listed.TakeFor(ctx, room, int64(pending)*each)
+	memory = new(bound.Hold)
+	err = b.client.limits.listed.TakeFor(ctx, memory, int64(pending)*each)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -68,8 +68,8 @@ func (b *Bucket) scan(ctx context.Context, filters kv.Filters, each int64, begin
 		begin(pending)
 	}
 	if err := r.read(ctx); err != nil {
-		room.Release()
+		memory.Release()
 		return 0, nil, err
 	}
-	return b.lastSeq, room, nil
+	return b.lastSeq, memory, nil
 }

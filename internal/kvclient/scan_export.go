@@ -59,7 +59,7 @@ func (b *Bucket) Export(
 	if err != nil {
 		return 0, err
 	}
-	hold, err := takePlace(ctx, b.client.limits.exports)
+	hold, err := holdPlace(ctx, b.client.limits.exports)
 	if err != nil {
 		return 0, err
 	}
@@ -80,7 +80,7 @@ func (b *Bucket) Export(
 		backOff(min(try, 4))
 	}
 	if !complete {
-		err = x.rest(ctx)
+		err = x.showSkipped(ctx)
 	}
 	return b.lastSeq, err
 }
@@ -119,9 +119,10 @@ func (x *exporter) hide(e kv.Entry) error {
 	return nil
 }
 
-// rest shows the keys that were skipped. Of those that are not remembered as shown, an entry within
-// the export's revision was not skipped, since what a pass does not deliver has been overwritten.
-func (x *exporter) rest(ctx context.Context) error {
+// showSkipped shows the keys that were skipped. Of those that are not remembered as shown, an entry
+// within the export's revision was not skipped, since what a pass does not deliver has been
+// overwritten.
+func (x *exporter) showSkipped(ctx context.Context) error {
 	x.shown.sort()
 	missing := search{matcher: x.Filters.Matcher(), seen: x.seen}
 	patterns, _ := x.Filters.Cover()

@@ -22,8 +22,8 @@ type shownKeys struct {
 	hashes [256][]uint64
 	// bytes is how much memory the hashes take.
 	bytes int64
-	// room is how much they may take at present, freeShown in any case.
-	room int64
+	// allowed is how many bytes they may take at present, freeShown in any case.
+	allowed int64
 	// memory is what they take of the bound.
 	memory bound.Hold
 	// full says that keys were shown that are not remembered.
@@ -66,7 +66,7 @@ func (c *Client) newShownKeys(ctx context.Context) *shownKeys {
 	return s
 }
 
-// release gives back the room.
+// release gives back what is taken of the bound.
 func (s *shownKeys) release() { s.memory.Release() }
 
 // add remembers a key, if there is room.
@@ -92,11 +92,11 @@ func (s *shownKeys) grow(more int64) bool {
 	switch want := s.bytes + more; {
 	case want > maxShownBytes:
 		return false
-	case want > max(s.room, freeShown):
+	case want > max(s.allowed, freeShown):
 		if !s.memory.Grow(want + shownGrowStep) {
 			return false
 		}
-		s.room = want + shownGrowStep
+		s.allowed = want + shownGrowStep
 	}
 	s.bytes += more
 	return true

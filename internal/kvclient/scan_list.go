@@ -11,7 +11,7 @@ import (
 )
 
 // A KeyListing is what a scan for the names of keys found. It takes 48 bytes and the name for each
-// key. It holds the room of the scan, so it must be released.
+// key. It holds the memory of the scan, so it must be released.
 type KeyListing struct {
 	// Entries are sorted by key.
 	Entries []ListedKey
@@ -20,8 +20,8 @@ type KeyListing struct {
 
 	// hidden are the selected keys that are left out, since they are outside the grammar.
 	hidden []string
-	// room is what the listing holds of `listing-bytes`; nil if it is no scan's.
-	room *bound.Hold
+	// memory is what the listing holds of `listing-bytes`; nil if it is no scan's.
+	memory *bound.Hold
 }
 
 // Bytes returns how much memory the listing takes.
@@ -36,11 +36,11 @@ func (l *KeyListing) Bytes() int64 {
 	return n
 }
 
-// Release gives back the room of the listing, which nobody may use any more unless something else
+// Release gives back the memory of the listing, which nobody may use any more unless something else
 // counts it.
 func (l *KeyListing) Release() {
-	if l.room != nil {
-		l.room.Release()
+	if l.memory != nil {
+		l.memory.Release()
 	}
 }
 
@@ -99,7 +99,7 @@ func (b *Bucket) Keys(ctx context.Context, filters kv.Filters) (KeyListing, erro
 		})
 		return nil
 	}
-	since, room, err := b.scan(ctx, filters, listedKeyBytes, begin, visit, hide)
+	since, memory, err := b.scan(ctx, filters, listedKeyBytes, begin, visit, hide)
 	if err != nil {
 		return KeyListing{}, err
 	}
@@ -107,12 +107,12 @@ func (b *Bucket) Keys(ctx context.Context, filters kv.Filters) (KeyListing, erro
 	found = slices.DeleteFunc(found, func(k ListedKey) bool { return k.marker })
 	found, hidden := takeHidden(found)
 	found = compact(found, func(k *ListedKey) *string { return &k.Key })
-	listing := KeyListing{Entries: found, Revision: since, hidden: hidden, room: room}
-	room.Shrink(listing.Bytes())
+	listing := KeyListing{Entries: found, Revision: since, hidden: hidden, memory: memory}
+	memory.Shrink(listing.Bytes())
 	return listing, nil
 }
 
-// A Listing is what a scan for markers found. It holds the room of the scan, so it must be
+// A Listing is what a scan for markers found. It holds the memory of the scan, so it must be
 // released.
 type Listing struct {
 	// Entries are sorted by key, and have no values.
@@ -122,8 +122,8 @@ type Listing struct {
 	// Hidden is how many selected markers are left out, since their keys are outside the grammar.
 	Hidden int
 
-	// room is what the listing holds of `listing-bytes`.
-	room *bound.Hold
+	// memory is what the listing holds of `listing-bytes`.
+	memory *bound.Hold
 }
 
 // Bytes returns how much memory the listing takes.
@@ -135,11 +135,11 @@ func (l *Listing) Bytes() int64 {
 	return n
 }
 
-// Release gives back the room of the listing, which nobody may use any more unless something else
+// Release gives back the memory of the listing, which nobody may use any more unless something else
 // counts it.
 func (l *Listing) Release() {
-	if l.room != nil {
-		l.room.Release()
+	if l.memory != nil {
+		l.memory.Release()
 	}
 }
 
@@ -152,7 +152,7 @@ func (b *Bucket) Markers(ctx context.Context, filters kv.Filters) (Listing, erro
 		found = append(found, e)
 		return nil
 	}
-	since, room, err := b.scan(ctx, filters, kv.EntryBytes+nameBytes, begin, visit, visit)
+	since, memory, err := b.scan(ctx, filters, kv.EntryBytes+nameBytes, begin, visit, visit)
 	if err != nil {
 		return Listing{}, err
 	}
@@ -163,8 +163,8 @@ func (b *Bucket) Markers(ctx context.Context, filters kv.Filters) (Listing, erro
 		return err != nil
 	})
 	found = compact(found, func(e *kv.Entry) *string { return &e.Key })
-	listing := Listing{Entries: found, Revision: since, Hidden: hidden, room: room}
-	room.Shrink(listing.Bytes())
+	listing := Listing{Entries: found, Revision: since, Hidden: hidden, memory: memory}
+	memory.Shrink(listing.Bytes())
 	return listing, nil
 }
 

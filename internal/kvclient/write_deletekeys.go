@@ -21,7 +21,7 @@ type MassDeletion struct {
 	Limit int
 }
 
-// DeletedKeys says what a mass deletion did. It holds the room for what it says, so it must be
+// DeletedKeys says what a mass deletion did. It holds the memory for what it says, so it must be
 // released.
 type DeletedKeys struct {
 	// Deleted is how many keys got a marker.
@@ -34,18 +34,18 @@ type DeletedKeys struct {
 	// grammar.
 	Hidden int
 
-	// room is what the deletion holds of `deletion-bytes`; nil if it holds nothing.
-	room *bound.Hold
+	// memory is what the deletion holds of `deletion-bytes`; nil if it holds nothing.
+	memory *bound.Hold
 }
 
 // skippedBytes is about what a skipped key takes beside its name: the name's place in a list that
 // grows.
 const skippedBytes = 32
 
-// Release gives back the room, once something else counts Skipped or nobody needs it any more.
+// Release gives back the memory, once something else counts Skipped or nobody needs it any more.
 func (d *DeletedKeys) Release() {
-	if d.room != nil {
-		d.room.Release()
+	if d.memory != nil {
+		d.memory.Release()
 	}
 }
 
@@ -57,10 +57,10 @@ func (d *DeletedKeys) Bytes() (n int64) {
 	return n
 }
 
-// shrink gives back the room for the keys that were listed, and keeps what Bytes says.
+// shrink gives back the memory for the keys that were listed, and keeps what Bytes says.
 func (d *DeletedKeys) shrink() {
-	if d.room != nil {
-		d.room.Shrink(d.Bytes())
+	if d.memory != nil {
+		d.memory.Shrink(d.Bytes())
 	}
 }
 
@@ -89,7 +89,7 @@ func (b *Bucket) DeleteKeys(ctx context.Context, m MassDeletion) (done DeletedKe
 		return DeletedKeys{Deleted: count, Hidden: done.Hidden}, nil
 	}
 	keys, size := listing.first(count)
-	if done.room, err = b.keepForDeletion(ctx, listing.room, size); err != nil {
+	if done.memory, err = b.keepForDeletion(ctx, listing.memory, size); err != nil {
 		return done, notSent(err)
 	}
 	defer done.shrink()

@@ -34,11 +34,11 @@ func (b *Bucket) PurgeMarkers(
 	ctx context.Context, filters kv.Filters, olderThan time.Duration,
 ) (PurgedMarkers, error) {
 	var done PurgedMarkers
-	markers, room, err := b.markersToPurge(ctx, filters, olderThan)
+	markers, memory, err := b.markersToPurge(ctx, filters, olderThan)
 	if err != nil {
 		return done, notSent(err)
 	}
-	defer room.Release()
+	defer memory.Release()
 	markers, done.Hidden = withoutHidden(markers, func(m *foundMarker) bool { return m.hidden })
 	for _, marker := range markers {
 		before := marker.revision
@@ -78,7 +78,7 @@ type foundMarker struct {
 // foundMarkerBytes is the size of a foundMarker.
 const foundMarkerBytes = 32
 
-// markersToPurge lists the markers that the filters select, with the room that they hold, which
+// markersToPurge lists the markers that the filters select, with the memory that they hold, which
 // must be released.
 func (b *Bucket) markersToPurge(
 	ctx context.Context, filters kv.Filters, olderThan time.Duration,
@@ -112,18 +112,18 @@ func (b *Bucket) markersToPurge(
 	for i := range found {
 		size += int64(len(found[i].key))
 	}
-	room, err := b.keepForDeletion(ctx, scanned, size)
-	return found, room, err
+	memory, err := b.keepForDeletion(ctx, scanned, size)
+	return found, memory, err
 }
 
-// keepForDeletion exchanges the room of a scan for size bytes of room that can be held for as long
-// as a deletion takes. It does not wait, so that the room of listings is free again at once.
+// keepForDeletion exchanges the memory of a scan for size bytes of it that can be held for as long
+// as a deletion takes. It does not wait, so that the memory of listings is free again at once.
 func (b *Bucket) keepForDeletion(
 	ctx context.Context, scanned *bound.Hold, size int64,
 ) (*bound.Hold, error) {
 	defer scanned.Release()
-	room := new(bound.Hold)
-	return room, b.client.limits.deletions.TakeFor(ctx, room, size)
+	memory := new(bound.Hold)
+	return memory, b.client.limits.deletions.TakeFor(ctx, memory, size)
 }
 
 // purge removes the messages of a key below a revision. The key comes from a scan and is within the

@@ -121,7 +121,7 @@ func (p Patch) apply(ctx context.Context, c *Client, last *kv.Entry, limit int) 
 			Reason: "it is stored with a content encoding, and the gateway does not decode it"}
 	}
 	if len(last.Value)+len(p.Body) > maxSmallPatch {
-		hold, err := takePlace(ctx, c.limits.patches)
+		hold, err := holdPlace(ctx, c.limits.patches)
 		if err != nil {
 			return nil, err
 		}
