@@ -75,6 +75,8 @@ type config struct {
 	StreamsPerCaller     int           `group:"http" default:"15000" placeholder:"COUNT"`
 	Rate                 int           `group:"http" default:"-1" placeholder:"NUMBER"`
 	MemoryForAnswers     byteSize      `group:"http" default:"96MiB" placeholder:"SIZE"`
+	Memory               byteSize      `group:"http" default:"256MiB" placeholder:"SIZE"`
+	MemoryBuckets        []string      `group:"http" placeholder:"BUCKET"`
 	TransactionRate      int           `group:"http" default:"20" placeholder:"NUMBER"`
 	AdminListen          string        `group:"http" placeholder:"HOST:PORT"`
 

@@ -59,6 +59,11 @@ var helpTexts = map[string]string{
 	"memory-for-answers": "How much memory answers and streams may take in all while their " +
 		"clients have not read them (default ${default}). If more is needed, clients that read " +
 		"nothing are cut off, and after that requests are refused.",
+	"memory": "How much memory copies of watched buckets may take in all (default ${default}), " +
+		"from which reads are answered; 0 means none. A copy that nobody has read for a minute " +
+		"gives way to another.",
+	"memory-buckets": "Buckets of which there is a copy in memory also while nobody watches " +
+		"them: names, or beginnings of names that end in *.",
 	"transaction-rate": "How many transactions may begin per second in each bucket (default " +
 		"${default}; 0 means any number). On file storage each transaction syncs a file of its " +
 		"own while the other writers of the bucket wait.",

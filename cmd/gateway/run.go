@@ -15,7 +15,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"kvgateway/internal/bound"
-	"kvgateway/internal/feed"
 	"kvgateway/internal/handlers"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natsd"
@@ -95,7 +94,10 @@ func serve(
 	if embedded != nil {
 		defer startRollUpRepair(ctx, client, log)()
 	}
-	feeds := feed.NewHub(client, feed.Options{Bounds: bounds, Logger: log})
+	feeds, err := c.startFeeds(client, bounds, log)
+	if err != nil {
+		return err
+	}
 	defer feeds.Close()
 	identities, err := newIdentities(gate, client, feeds, bounds, log)
 	if err != nil {

@@ -163,6 +163,13 @@ func (c *config) checkTimes(m *mistakeList) {
 		m.add("--memory-for-answers: %d bytes are too few, give it at least 32MiB",
 			c.MemoryForAnswers)
 	}
+	if _, err := c.keptBuckets(); err != nil {
+		m.add("--memory-buckets: %v: give the name of a bucket, or a beginning of names that "+
+			"ends in *", err)
+	}
+	if len(c.MemoryBuckets) > 0 && c.Memory == 0 {
+		m.add("--memory-buckets needs --memory, for example 256MiB")
+	}
 	if c.MemoryForBuckets < 1 {
 		m.add("--memory-for-buckets: %d must be above zero, for example 256MiB",
 			c.MemoryForBuckets)

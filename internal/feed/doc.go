@@ -233,6 +233,7 @@
 //	journal.go              what was read of the bucket
 //	beginning.go            where a journal begins, and when it begins anew
 //	memory.go               the copy of the bucket in memory: when there is one
+//	keep.go                 buckets that are kept in memory without a watcher
 //	copy_load.go            the goroutine that loads it
 //	copy_check.go           the one that compares it with the store
 //	currency.go             when it was last known to be current

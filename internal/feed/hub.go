@@ -29,6 +29,9 @@ type Options struct {
 	Feeds int
 	// Memory bounds the copies of buckets in memory, in bytes; with 0 there are none.
 	Memory int64
+	// Keep chooses the buckets that are kept in memory without a watcher, and whose copies do not
+	// give way to others; nil for none.
+	Keep func(kv.BucketName) bool
 	// CheckCopies is about how often each copy is compared with the store: 5 min.
 	CheckCopies time.Duration
 	// CopyMismatch is called, if it is not nil, when a copy disagrees with the store in a key.
@@ -124,6 +127,10 @@ type Hub struct {
 	// copyMemory bounds the copies of all feeds, in bytes; nil if there are none.
 	copyMemory *bound.Bound
 
+	// keeper keeps the feeds of chosen buckets; nil if there are none. Hubs beside this one have
+	// none.
+	keeper *keeper
+
 	// mu guards the following, and the first fields of each feed.
 	mu sync.Mutex
 	// feeds has all of them, those that rest included.
@@ -186,6 +193,9 @@ func (s *Stats) countReset(reason string) {
 func NewHub(client *kvclient.Client, options Options) *Hub {
 	h := newHub(options.withDefaults())
 	h.client = client
+	if h.keeper = newKeeper(h); h.keeper != nil {
+		h.work.Go(h.keeper.run)
+	}
 	client.Observe(h.routeAdvisory)
 	return h
 }
@@ -313,6 +323,7 @@ func (h *Hub) allFeeds() []*Feed {
 // h.mu meanwhile, so that a feed which comes to rest either sees the advisory in its mailbox or is
 // roused by it.
 func (h *Hub) routeAdvisory(a kvclient.Advisory) {
+	h.keeper.heard(a)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if a.Kind == kvclient.SomethingDenied {

@@ -121,9 +121,13 @@ func (f *Feed) beginCopyLocked() *copies.Copy {
 		f.journal.terms.Discards || f.now().Before(m.retryAt) {
 		return nil
 	}
+	evict := func() { f.dropCopy(Dropped(copies.LostMemory)) }
+	if f.hub.keeper != nil && f.hub.options.Keep(f.name) {
+		evict = nil
+	}
 	c := copies.New(copies.Options{
 		Memory:     limit,
-		Evict:      func() { f.dropCopy(Dropped(copies.LostMemory)) },
+		Evict:      evict,
 		Resurfaces: f.journal.terms.MessageTTLs && f.journal.history != 1,
 	}, f.journal.Position)
 	m.copy, m.complete, m.scanned, m.completeAt = c, false, false, 0

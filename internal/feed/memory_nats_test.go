@@ -547,3 +547,42 @@ func TestAgeSaysWhenTheCopyWasCurrent(t *testing.T) {
 		return ok && known && age < time.Second && string(found.Entry.Value) == "3"
 	})
 }
+
+// The buckets that are chosen are in memory without a watcher, from the start on and as soon as
+// they are created, and do not give way to others.
+func TestChosenBucketsAreKeptInMemory(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, natstest.Options{})
+	js := server.JetStream(t)
+	before := natstest.CreateBucket(t, js, jetstream.KeyValueConfig{Bucket: "kept-1"})
+	put(t, before, "k", "v")
+	natstest.CreateBucket(t, js, jetstream.KeyValueConfig{Bucket: "other"})
+	o := withCopies(t)
+	o.Linger = time.Millisecond
+	o.Keep = func(name kv.BucketName) bool { return name.String()[0] == 'k' }
+	l := newLabAt(t, server, server.URL(), o)
+	if found, _, ok := l.memory(t, "kept-1").Get(keyOf(t, "k")); !ok || found.Entry == nil {
+		t.Fatal("the bucket that was there is not in memory")
+	}
+	later := l.bucket(t, jetstream.KeyValueConfig{Bucket: "kept-2"})
+	m := l.memory(t, "kept-2")
+	put(t, later, "k", "v")
+	natstest.Eventually(t, patience, "the copy follows", func() bool {
+		found, _, ok := m.Get(keyOf(t, "k"))
+		return ok && found.Entry != nil
+	})
+	l.watch(t, "kept-2", feed.SubscribeOptions{}).Close()
+	l.watch(t, "other", feed.SubscribeOptions{}).Close()
+	natstest.Eventually(t, patience, "the other feed is gone", func() bool {
+		feeds, _ := l.hub.Size()
+		return feeds == 2
+	})
+	if err := l.js.DeleteKeyValue(t.Context(), "kept-2"); err != nil {
+		t.Fatal(err)
+	}
+	natstest.Eventually(t, patience, "the feed of the deleted bucket is gone", func() bool {
+		feeds, _ := l.hub.Size()
+		return feeds == 1
+	})
+	l.memory(t, "kept-1")
+}

@@ -27,6 +27,20 @@ var (
 		"Subscriptions that were ended because they could not catch up.", nil, nil)
 	descResets = prometheus.NewDesc("kvgw_resets_total",
 		"Subscriptions that were reset, by reason.", []string{"reason"}, nil)
+	descCopies = prometheus.NewDesc("kvgw_copies",
+		"Buckets that are in memory, from where reads can be answered.", nil, nil)
+	descCopyBytes = prometheus.NewDesc("kvgw_copy_bytes",
+		"Bytes that the buckets in memory take, with those that are being loaded.", nil, nil)
+	descCopyEntries = prometheus.NewDesc("kvgw_copy_entries",
+		"Entries that the buckets in memory have, markers included.", nil, nil)
+	descCopyLoads = prometheus.NewDesc("kvgw_copy_loads_total",
+		"Buckets that were loaded into memory.", nil, nil)
+	descCopyDrops = prometheus.NewDesc("kvgw_copy_drops_total",
+		"Copies of buckets in memory that were dropped, by reason.", []string{"reason"}, nil)
+	descCopyChecks = prometheus.NewDesc("kvgw_copy_checks_total",
+		"Comparisons of a bucket in memory with NATS that found no difference.", nil, nil)
+	descCopyMismatches = prometheus.NewDesc("kvgw_copy_mismatches_total",
+		"Comparisons of a bucket in memory with NATS that found a difference: report it.", nil, nil)
 )
 
 // Describe implements [prometheus.Collector].
@@ -50,5 +64,15 @@ func (m feedMetrics) Collect(ch chan<- prometheus.Metric) {
 	counter(descRestarts, stats.Restarts.Load())
 	counter(descSnapshots, stats.Snapshots.Load())
 	counter(descSlow, stats.Slow.Load())
+	copies, size := m.hub.MemorySize()
+	gauge(descCopies, float64(copies))
+	gauge(descCopyBytes, float64(size.Bytes))
+	gauge(descCopyEntries, float64(size.Entries))
+	counter(descCopyLoads, stats.Copies.Loaded.Load())
+	counter(descCopyChecks, stats.Copies.Checks.Load())
+	counter(descCopyMismatches, stats.Copies.Mismatches.Load())
+	stats.Copies.EachDrop(func(reason feed.Dropped, count uint64) {
+		counter(descCopyDrops, count, string(reason))
+	})
 	stats.EachReset(func(reason string, count uint64) { counter(descResets, count, reason) })
 }
