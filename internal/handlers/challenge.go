@@ -97,12 +97,15 @@ func (s *Server) challenge(x *exchange, err error) {
 
 // offersBasic reports whether to offer the scheme Basic: where it is taken and the caller is not
 // known, but not to a browser. A browser would ask its user for a password on behalf of the page,
-// and send that by itself from then on.
+// and send that by itself from then on. Over plain HTTP from another machine, browsers send no
+// Sec-Fetch headers, and no Origin with a GET of their own page, so what they all call themselves
+// counts, too.
 func (s *Server) offersBasic(x *exchange) bool {
 	h := x.request.Header
 	return s.options.Gate != nil && s.options.Gate.NATS().Enabled && x.caller == nil &&
 		h["Sec-Fetch-Mode"] == nil && h["Origin"] == nil &&
-		!strings.Contains(h.Get("Accept"), "text/html")
+		!strings.Contains(h.Get("Accept"), "text/html") &&
+		!strings.HasPrefix(h.Get("User-Agent"), "Mozilla/")
 }
 
 // quotable returns a text with the characters that error_description may have (RFC 6750 §3), and

@@ -150,6 +150,7 @@ func TestBasicIsNotOfferedToBrowsers(t *testing.T) {
 		for header, isBrowser := range map[string]bool{
 			"Accept: */*": false, "Sec-Fetch-Mode: cors": true, "Sec-Fetch-Mode: navigate": true,
 			"Origin: http://127.0.0.1": true, "Accept: text/html,*/*;q=0.8": true,
+			"User-Agent: Mozilla/5.0 (X11) Firefox/140.0": true, "User-Agent: curl/8.5.0": false,
 		} {
 			// The scheme is not known, so nobody is asked about the credential.
 			a := g.get(t, "/buckets/shop", "Authorization: Digest x", header).is(t, 401)
