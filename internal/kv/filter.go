@@ -272,10 +272,8 @@ func (f Filter) LiteralPrefix() string {
 
 // disjoint is Cover without regard to what the filters cost.
 func (fs Filters) disjoint() (disjoint []string, exact bool) {
-	for i, f := range fs {
-		if !fs.coveredByAnother(i) {
-			disjoint = append(disjoint, f.pattern)
-		}
+	for _, f := range fs.withoutCovered() {
+		disjoint = append(disjoint, f.pattern)
 	}
 	if len(disjoint) == 0 {
 		return []string{AllKeys.pattern}, true
@@ -290,10 +288,36 @@ func (fs Filters) disjoint() (disjoint []string, exact bool) {
 	return disjoint, true
 }
 
-// coveredByAnother reports whether filter i adds nothing. Of two equal filters the first one stays.
-func (fs Filters) coveredByAnother(i int) bool {
+// withoutCovered returns the filters that add something to the others. Of two equal filters the
+// first one stays. It compares each with all others.
+func (fs Filters) withoutCovered() (kept Filters) {
+	starts := make([]string, len(fs))
+	for i, f := range fs {
+		starts[i] = f.start()
+	}
+	for i := range fs {
+		if !fs.coveredByAnother(i, starts) {
+			kept = append(kept, fs[i])
+		}
+	}
+	return kept
+}
+
+// start returns what all keys that the filter selects begin with.
+func (f Filter) start() string {
+	if i := strings.IndexAny(f.pattern, "*>"); i >= 0 {
+		return f.pattern[:i]
+	}
+	return f.pattern
+}
+
+// coveredByAnother reports whether filter i adds nothing. The starts of all filters rule most of
+// them out for less than a comparison takes.
+func (fs Filters) coveredByAnother(i int, starts []string) bool {
+	f := fs[i]
 	for j, other := range fs {
-		if i != j && Covers(other.pattern, fs[i].pattern) && (j < i || other != fs[i]) {
+		if i != j && strings.HasPrefix(f.pattern, starts[j]) &&
+			Covers(other.pattern, f.pattern) && (j < i || other != f) {
 			return true
 		}
 	}

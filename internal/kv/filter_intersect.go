@@ -66,12 +66,7 @@ func Narrow(a, b Filters) (both Filters, some bool, err error) {
 			both = append(both, common)
 		}
 	}
-	kept := both[:0:0]
-	for i, f := range both {
-		if !both.coveredByAnother(i) {
-			kept = append(kept, f)
-		}
-	}
+	kept := both.withoutCovered()
 	if err := kept.CheckNarrowed(); err != nil {
 		return nil, false, err
 	}

@@ -1,6 +1,7 @@
 package kv_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -98,6 +99,40 @@ func TestWithin(t *testing.T) {
 	} {
 		if got := filtersOf(t, row.narrow).Within(filtersOf(t, row.wide)); got != row.want {
 			t.Errorf("%q within %q: %v", row.narrow, row.wide, got)
+		}
+	}
+}
+
+// A filter that lies within another one adds nothing, wherever the two stand.
+func TestNarrowKeepsNoFilterThatAnotherCovers(t *testing.T) {
+	patterns := strings.Fields("a a.b a.* *.b a.> a.b.> *.b.c a.*.c a.b.c *.* >")
+	for _, p := range patterns {
+		for _, q := range patterns {
+			narrowed, some, err := kv.Narrow(filtersOf(t, p+" "+q), nil)
+			if err != nil || !some {
+				t.Fatalf("%s %s: %v, %v", p, q, some, err)
+			}
+			want := 2
+			if kv.Covers(p, q) || kv.Covers(q, p) {
+				want = 1
+			}
+			if len(narrowed) != want {
+				t.Errorf("%s %s: %v", p, q, narrowed)
+			}
+		}
+	}
+}
+
+// BenchmarkNarrow narrows as many filters as a request may have to the keys of a team.
+func BenchmarkNarrow(b *testing.B) {
+	var patterns []string
+	for i := range kv.MaxFilters {
+		patterns = append(patterns, fmt.Sprintf("team.orders%d.>", i))
+	}
+	asked, own := filtersOf(b, strings.Join(patterns, " ")), filtersOf(b, "team.> shared.>")
+	for b.Loop() {
+		if _, _, err := kv.Narrow(asked, own); err != nil {
+			b.Fatal(err)
 		}
 	}
 }
