@@ -25,8 +25,8 @@ type narrowing struct {
 var narrowingsSeed = maphash.MakeSeed()
 
 // remembering returns the same rights, which remember what Narrow has answered. A caller can have
-// 10,000 streams with the same 60 filters, and to narrow these once takes 0.13 ms (measured). They
-// are for one goroutine, and for a moment.
+// 10,000 streams with the same 60 filters, and to narrow these once takes some 50 µs (measured).
+// They are for one goroutine, and for a moment.
 func (r *Rights) remembering() *Rights {
 	return &Rights{everything: r.everything, rules: r.rules, narrowings: make(narrowings)}
 }
