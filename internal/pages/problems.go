@@ -25,16 +25,22 @@ func (s *Site) problems() []byte {
 		out.WriteString("**" + escapeMarkdown(kind.Title) + "** (" + status + "). " +
 			escapeMarkdown(kind.Meaning) + "\n\n")
 		out.WriteString("*To fix it:* " + escapeMarkdown(kind.Fix) + "\n\n")
-		out.WriteString("*The same request again:* " + retries[kind.Retry] + "\n\n")
+		out.WriteString("*The same request again:* " + again(&kind) + "\n\n")
 	}
 	return out.Bytes()
 }
 
-// retries says whether the same request may succeed later.
-var retries = map[problem.Retry]string{
-	problem.Never: "fails again, or might do twice what it does.",
-	problem.Later: "may succeed later.",
-	problem.Soon:  "may succeed after the time in `Retry-After`.",
+// again says what becomes of the same request if it is sent again.
+func again(kind *problem.Kind) string {
+	switch {
+	case kind.Retry == problem.Soon:
+		return "may succeed after the time in `Retry-After`."
+	case kind.Retry == problem.Later:
+		return "may succeed later."
+	case kind.Status < http.StatusInternalServerError:
+		return "fails again."
+	}
+	return "fails again, or does twice what it does: find out first."
 }
 
 // escapeMarkdown returns a text in which only `code` is Markdown.

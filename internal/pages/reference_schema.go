@@ -156,11 +156,8 @@ func limitsOf(s *openapi3.Schema) string {
 		if s.Max != nil {
 			add("at most %.0f", *s.Max)
 		}
-		if s.MinLength > 0 {
-			add("at least %d bytes", s.MinLength)
-		}
 		if s.MaxLength != nil {
-			add("at most %d bytes", *s.MaxLength)
+			add("at most %d characters", *s.MaxLength)
 		}
 		if s.Pattern != "" {
 			add("matches %s", s.Pattern)
