@@ -7,6 +7,7 @@ import { createServer } from "node:http";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import axe from "axe-core";
 import { chromium } from "playwright-core";
 import { CHROMIUM, CHROMIUM_ARGS, Gateway, ROOT, until } from "./harness.js";
 
@@ -74,6 +75,14 @@ async function contextOf(t, options, origins) {
   return context;
 }
 
+/** What axe finds that keeps people from using a page, as "rule: element". */
+async function barriers(page) {
+  await page.evaluate(axe.source); // A script of the page's own would break its policy.
+  const { violations } = await page.evaluate(() => globalThis.axe.run({ resultTypes: ["violations"] }));
+  return violations.filter(({ impact }) => ["serious", "critical"].includes(impact))
+    .map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)}`);
+}
+
 for (const [width, colorScheme] of LOOKS) {
   test(`every page at ${width} px, ${colorScheme}: nothing complains or overflows`, async (t) => {
     const viewport = { width, height: HEIGHTS[width] };
@@ -86,6 +95,7 @@ for (const [width, colorScheme] of LOOKS) {
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.ok(wide <= 0, `${name || "the first page"} is ${wide} px too wide`);
       assert.equal(await page.locator("h1").count(), 1, name);
+      assert.deepEqual(await barriers(page), [], name);
       await page.screenshot({ path: join(OUTPUT, `${name || "index"}-${width}-${colorScheme}.png`) });
     }
   });
