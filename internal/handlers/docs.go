@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/go-chi/chi/v5"
 
@@ -35,10 +37,30 @@ func (s *Server) getOverview(x *exchange) error {
 	return nil
 }
 
-// respondFile sends a file of the documentation.
+// respondFile sends a file of the documentation, compressed if the client takes that.
 func (x *exchange) respondFile(file *pages.File) {
+	h := x.Header()
 	if file.Policy != "" {
-		x.Header()["Content-Security-Policy"] = []string{file.Policy}
+		h["Content-Security-Policy"] = []string{file.Policy}
 	}
-	x.respond(http.StatusOK, []string{file.ContentType}, file.Body)
+	h["Vary"] = append(slices.Clip(h["Vary"]), "Accept-Encoding")
+	body := file.Body
+	if takesGzip(x.request.Header) {
+		h["Content-Encoding"] = []string{"gzip"}
+		body = file.Compressed
+	}
+	x.respond(http.StatusOK, []string{file.ContentType}, body)
+}
+
+// takesGzip reports whether Accept-Encoding names gzip, and not with the weight 0 (RFC 9110
+// §12.5.3). What stands for all codings, *, counts for none.
+func takesGzip(h http.Header) bool {
+	for part := range strings.SplitSeq(strings.Join(h["Accept-Encoding"], ","), ",") {
+		coding, weight, _ := strings.Cut(strings.ReplaceAll(part, " ", ""), ";")
+		if strings.EqualFold(coding, "gzip") {
+			q, hasWeight := strings.CutPrefix(weight, "q=")
+			return !hasWeight || strings.Trim(q, "0.") != ""
+		}
+	}
+	return false
 }

@@ -32,6 +32,16 @@ func TestDocumentationIsThereForEverybody(t *testing.T) {
 		g.get(t, "/docs/tour.md").is(t, 200).
 			has(t, "Content-Type", "text/markdown; charset=utf-8")
 		g.get(t, "/llms.txt").is(t, 200).has(t, "Content-Type", "text/plain; charset=utf-8")
+		for accept, want := range map[string]string{
+			"": "", "identity": "", "br": "", "*": "", "gzip;q=0": "", "gzip; q=0.000, br": "",
+			"gzip": "gzip", "br, GZip;q=0.5": "gzip", "gzip, deflate, br, zstd": "gzip",
+		} {
+			page := g.get(t, "/docs/api", "Accept-Encoding: "+accept).is(t, 200).
+				has(t, "Content-Encoding", want).has(t, "Vary", "Accept-Encoding")
+			if isShort := len(page.body) < 100_000; isShort != (want == "gzip") {
+				t.Errorf("%q: %d bytes", accept, len(page.body))
+			}
+		}
 		missed := g.get(t, "/docs/tuor").problem(t, 404, "not-found")
 		if missed["suggestion"] != base+"/docs/tour" {
 			t.Errorf("suggestion %v", missed["suggestion"])

@@ -1,6 +1,8 @@
 package pages
 
 import (
+	"bytes"
+	"compress/gzip"
 	"embed"
 	"fmt"
 	"sync"
@@ -18,6 +20,8 @@ type File struct {
 	Policy string
 	// Body is its content. It must not be changed.
 	Body []byte
+	// Compressed is its content with gzip. It must not be changed.
+	Compressed []byte
 }
 
 // These are the policies of pages. The first is for pages that are only read. The page of the
@@ -87,7 +91,7 @@ func NewSite(basePath string, contract *openapi3.T) *Site {
 
 // add adds a file that is made when it is first asked for.
 func (s *Site) add(name string, make func() (*File, error)) {
-	s.files[name] = sync.OnceValues(make)
+	s.files[name] = sync.OnceValues(func() (*File, error) { return compressed(make()) })
 }
 
 // File returns the file with a name: that of a page, which is empty for the first, of its Markdown,
@@ -102,6 +106,27 @@ func (s *Site) File(name string) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("documentation: %q: %w", name, err)
 	}
+	return file, nil
+}
+
+// compressed returns a file with its compressed content. The page of the reference has more than
+// 400 KB, and a tenth of it so.
+func compressed(file *File, err error) (*File, error) {
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	w, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(file.Body); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	file.Compressed = out.Bytes()
 	return file, nil
 }
 
