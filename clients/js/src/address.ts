@@ -13,8 +13,7 @@ export function absolute(address: string | URL): URL {
     return new URL(address, globalThis.location?.href);
   } catch (cause) {
     throw new TypeError(
-      `${address} is not an absolute URL, and there is no page that it could be relative to. ` +
-        "Give one such as http://127.0.0.1:8080.",
+      `"${address}" is relative, and there is no page: give a URL such as http://127.0.0.1:8080`,
       { cause },
     );
   }
@@ -33,7 +32,7 @@ export function withQuery(url: URL, query: Record<string, unknown> = {}): URL {
 /** The path of a bucket, relative to the gateway's address. */
 export function bucketPath(bucket: string): string {
   if (!/^[\w-]+$/.test(bucket)) {
-    throw new TypeError(`"${bucket}" is no name of a bucket: it has letters, digits, _ and - only`);
+    throw new TypeError(`"${bucket}" is no bucket's name: it has letters, digits, _ and - only`);
   }
   return `buckets/${bucket}`;
 }
@@ -46,17 +45,21 @@ export const keyPath = (key: string): string =>
   /^\.{0,2}$/.test(key) ? `~?key=${key}` : encodeURIComponent(key);
 
 /** An entity tag. A text and a number are taken as they are, as `"*"` and `42` are. */
-export function tagOf(tag: string | number | Position): string {
-  return typeof tag === "object" ? `"${tag.revision}-${tag.epoch}"` : String(tag);
+export const tagOf = (tag: string | number | Position | undefined): string | undefined =>
+  typeof tag === "object" ? `"${tag.revision}-${tag.epoch}"` : tag?.toString();
+
+/** What a stream follows, as POST /tickets takes it: `<bucket>:<filter>`, or `<bucket>`. */
+export function watchesOf(url: URL): string[] {
+  const watches = url.searchParams.getAll("watch");
+  if (watches.length > 0) return watches;
+  const bucket = url.pathname.split("/").at(-2)!;
+  const filters = url.searchParams.getAll("filter");
+  return filters.length === 0 ? [bucket] : filters.map((filter) => `${bucket}:${filter}`);
 }
 
 /** The epoch in the id of a stream, "" if there is none. `bucket` chooses one of several. */
-export function epochOf(id: string, bucket: string): string {
-  const parts = id.split(",");
-  const named = parts.find((part) => part.startsWith(`${bucket}=`));
-  const position = named?.slice(bucket.length + 1) ?? (parts.length === 1 ? id : "");
-  return /-([0-9a-z]+)/.exec(position.slice(position.indexOf("=") + 1))?.[1] ?? "";
-}
+export const epochOf = (id: string, bucket: string): string =>
+  RegExp(`(?:^|,)(?:${bucket}=)?[\\d.]+-([0-9a-z]+)(?![\\w-]*=)`).exec(id)?.[1] ?? "";
 
 /**
  * Reports whether one position is at or after another. An epoch is the time in microseconds at
@@ -80,5 +83,5 @@ export function milliseconds(duration: string): number {
 }
 
 /** A Go duration. A number is of milliseconds. */
-export const durationOf = (time: string | number): string =>
+export const durationOf = (time: string | number | undefined): string | undefined =>
   typeof time === "number" ? `${time}ms` : time;

@@ -7,14 +7,13 @@ import type { Entry } from "./entry.js";
 import {
   Live, type Cause, type LiveMapOptions, type Status, type StatusDetail,
 } from "./live-map.js";
-import { Problem, isTransient, unknown } from "./problem.js";
-import { newKey, sleep } from "./request.js";
-import { check, encode, keepsType, share } from "./value.js";
+import { Problem, unknown } from "./problem.js";
+import { check, encode, keepsType } from "./value.js";
 import type { WatchQuery } from "./watch.js";
 
 export interface BucketMapOptions<T = unknown>
   extends WatchQuery,
-    Pick<LiveMapOptions<T>, "onChange" | "onStatus" | "saved" | "signal" | "EventSource"> {
+    Pick<LiveMapOptions<T>, "onChange" | "onStatus" | "saved" | "signal"> {
   /** Has keys that are gone without a marker reported one by one, instead of by a reset. */
   removals?: "event" | undefined;
   /** Compares what the Map has with the gateway's digest of it. */
@@ -45,6 +44,9 @@ export class Conflict<T = unknown> extends Problem {
     this.base = what.base;
   }
 }
+
+/** How a change is sent: until an answer says what became of it. */
+type Insistent = PutOptions & { _retries: number };
 
 /** One change of this page. */
 interface Local<T> {
@@ -79,7 +81,7 @@ export class BucketMap<T = unknown> extends Live<T> {
   constructor(bucket: Bucket<T>, options: BucketMapOptions<T>) {
     const { filter, heartbeat, removals, digest, ...rest } = options;
     const url = bucket._watch({ filter, heartbeat, removals, digest });
-    super(url, { ...bucket._client._transport, ...rest }, bucket._decode);
+    super(url, { ...bucket._client._stream, ...rest }, bucket._decode);
     this.#bucket = bucket;
   }
 
@@ -98,7 +100,7 @@ export class BucketMap<T = unknown> extends Live<T> {
       expires: undefined,
       size: new Blob([body]).size,
       contentType,
-      value: share(base?.value, stored) as T,
+      value: stored,
       pending: true,
     };
     return this.#change(key, entry, (condition) =>
@@ -116,15 +118,16 @@ export class BucketMap<T = unknown> extends Live<T> {
   #change(
     key: string,
     entry: Entry<T> | undefined,
-    send: (condition: PutOptions) => Promise<Written | undefined>,
+    send: (condition: Insistent) => Promise<Written | undefined>,
   ): Promise<Written | undefined> {
+    if (this._ended) return Promise.reject(new Error("liveMap: closed"));
     const base = this.map.get(key);
     const locals = this.#locals.get(key) ?? [];
     const before = locals.at(-1);
     const local: Local<T> = { entry, base, stored: Promise.resolve(undefined) };
     this.#locals.set(key, locals);
     locals.push(local);
-    this._view.hold(key, entry);
+    this._view._hold(key, entry);
     this._show([{ key, entry, previous: base }], "local");
     return (local.stored = this.#store(key, local, before, send));
   }
@@ -133,13 +136,13 @@ export class BucketMap<T = unknown> extends Live<T> {
     key: string,
     local: Local<T>,
     before: Local<T> | undefined,
-    send: (condition: PutOptions) => Promise<Written | undefined>,
+    send: (condition: Insistent) => Promise<Written | undefined>,
   ): Promise<Written | undefined> {
     try {
       await before?.stored;
       const last = before ? before.at : local.base;
       const condition = last ? { ifMatch: last } : { ifNoneMatch: "*" };
-      const written = await this.#insist((more) => send({ ...condition, ...more }));
+      const written = await send({ ...condition, signal: this.#gone.signal, _retries: Infinity });
       local.at = written;
       if (local.entry && written) {
         const { revision, epoch } = written;
@@ -149,26 +152,9 @@ export class BucketMap<T = unknown> extends Live<T> {
       else this.#rollback(key, local, "confirmed"); // There was nothing to delete.
       return written;
     } catch (error) {
+      if (this.#gone.signal.aborted) throw unknown(error);
       this.#rollback(key, local, "rollback");
       throw await this.#conflict(key, local, error);
-    }
-  }
-
-  /** Sends a change until there is an answer that says what became of it. */
-  async #insist<R>(send: (more: PutOptions) => Promise<R>): Promise<R> {
-    const { signal } = this.#gone;
-    const more = { idempotencyKey: newKey(), signal };
-    let doubt = false;
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return await send(more);
-      } catch (error) {
-        if (signal.aborted) throw unknown(error);
-        if (!(error instanceof Problem)) throw error;
-        doubt ||= error.code === "outcome-unknown";
-        if (!isTransient(error)) throw doubt ? unknown(error) : error;
-      }
-      await sleep(Math.min(1000 * 2 ** attempt, 30_000) * (0.75 + Math.random() / 2), signal);
     }
   }
 
@@ -176,8 +162,8 @@ export class BucketMap<T = unknown> extends Live<T> {
     const previous = local.entry;
     local.entry = entry;
     if (this.#locals.get(key)?.at(-1) !== local) return;
-    this._view.hold(key, entry);
-    this._show([{ key, entry, previous }], "local");
+    this._view._hold(key, entry);
+    this._show([{ key, entry, previous }], "stored");
   }
 
   // Changes on top of this one will be refused, too, so they go with it.
@@ -196,7 +182,7 @@ export class BucketMap<T = unknown> extends Live<T> {
     const states = [...this._buckets.values()];
     const hasCome = (at: Position) => {
       const seen = this.#seen.get(key);
-      return (seen && reaches(seen, at)) || states.some((state) => state.hasReached(at));
+      return (seen && reaches(seen, at)) || states.some((state) => state._hasReached(at));
     };
     while (locals[0]?.at && hasCome(locals[0].at)) locals.shift();
     if (locals.length === 0) this.#showLast(key, locals, "confirmed");
@@ -205,11 +191,11 @@ export class BucketMap<T = unknown> extends Live<T> {
   #showLast(key: string, locals: Local<T>[], cause: Cause): void {
     const previous = this.map.get(key);
     const last = locals.at(-1);
-    if (last) this._view.hold(key, last.entry);
+    if (last) this._view._hold(key, last.entry);
     else {
       this.#locals.delete(key);
       this.#seen.delete(key);
-      this._view.release(key);
+      this._view._release(key);
     }
     const entry = this.map.get(key);
     if (entry !== previous) this._show([{ key, entry, previous }], cause);

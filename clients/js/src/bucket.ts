@@ -139,7 +139,7 @@ export class Bucket<T = unknown> {
   /** Reads a key; undefined if it has no value. */
   async get(key: string, options: ReadOptions = {}): Promise<Entry<T> | undefined> {
     const { revision, consistency, minRevision, signal } = options;
-    const min_revision = minRevision && tagOf(minRevision);
+    const min_revision = tagOf(minRevision);
     const query = { values: this._options.values, revision, consistency, min_revision };
     const path = `entries/${keyPath(key)}`;
     const data = await this.#json<WireEntry>("GET", path, { query, signal }).catch(orMissing);
@@ -206,7 +206,7 @@ export class Bucket<T = unknown> {
   #write(
     method: string,
     key: string,
-    options: DeleteOptions,
+    options: DeleteOptions & { _retries?: number },
     body?: BodyInit,
     contentType?: string,
   ): Promise<Written> {
@@ -214,15 +214,16 @@ export class Bucket<T = unknown> {
     const isConditional = ifMatch !== undefined || ifNoneMatch !== undefined;
     const idempotencyKey = options.idempotencyKey ?? (isConditional && newKey());
     return this.#json(method, `keys/${keyPath(key)}`, {
-      query: { purge, ttl: ttl && durationOf(ttl) },
+      query: { purge, ttl: durationOf(ttl) },
       headers: {
-        "Content-Type": contentType || undefined,
-        "If-Match": ifMatch === undefined ? ifMatch : tagOf(ifMatch),
-        "If-None-Match": ifNoneMatch === undefined ? ifNoneMatch : tagOf(ifNoneMatch),
+        "Content-Type": contentType,
+        "If-Match": tagOf(ifMatch),
+        "If-None-Match": tagOf(ifNoneMatch),
         "Idempotency-Key": idempotencyKey ? JSON.stringify(idempotencyKey) : undefined,
       },
       body,
       signal,
+      retries: options._retries,
     });
   }
 

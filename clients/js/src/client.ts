@@ -1,31 +1,31 @@
 /** A client of one gateway. */
 import { absolute } from "./address.js";
 import { Bucket, type BucketOptions } from "./bucket.js";
+import type { StreamOptions } from "./connection.js";
 import { Problem } from "./problem.js";
 import {
   credential, sender, type ClientOptions, type RequestOptions, type Send,
 } from "./request.js";
 import type { TicketSource } from "./tickets.js";
-import type { TransportOptions } from "./transport.js";
 
 /** How a client reaches the gateway, and who it is. */
 export interface CreateClientOptions extends ClientOptions {
   /**
    * `true` opens streams with tickets, which the client makes with its token or headers. Else where
    * tickets for streams come from: a function that gets one from the page's own server, or one.
-   * Without it, streams have the token or the headers, and are opened by fetch.
+   * Without it, streams have the token or the headers.
    */
   ticket?: true | Exclude<TicketSource, { headers: unknown }> | undefined;
   /** How streams are opened and kept. */
   stream?:
-    | Pick<TransportOptions, "EventSource" | "retry" | "maxRetry" | "idleTimeout" | "now">
+    | Pick<StreamOptions, "retry" | "maxRetry" | "idleTimeout" | "now">
     | undefined;
 }
 
 export class Client {
   /** The gateway's address; its path ends with a slash. */
   readonly url: URL;
-  /** @internal */ readonly _transport: TransportOptions;
+  /** @internal */ readonly _stream: StreamOptions;
   #send: Send;
 
   /** @internal */
@@ -39,7 +39,7 @@ export class Client {
       ticket === true
         ? { ticket: { headers: headers ?? {}, url: new URL("tickets", this.url) } }
         : ticket ? { ticket } : { headers };
-    this._transport = { fetch, withCredentials, ...stream, ...given };
+    this._stream = { fetch, withCredentials, ...stream, ...given };
   }
 
   /** A bucket, which need not exist yet. */

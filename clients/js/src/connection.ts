@@ -1,14 +1,59 @@
 /**
- * Keeps one event stream connected, by EventSource or by fetch. Each connection resumes at the last
- * event id of the one before.
+ * Keeps one event stream connected, by fetch. Each connection resumes at the last event id of the
+ * one before.
+ *
+ * An EventSource is not used: it tells no status, takes no header, shows no part of a large event,
+ * and cannot be made to wait for its reader.
  */
+import { absolute, milliseconds } from "./address.js";
 import { StreamError, refusal } from "./problem.js";
 import { EventStreamParser, type ServerSentEvent } from "./sse.js";
+import { Tickets, type TicketSource } from "./tickets.js";
 
-const EVENTS = [
-  "message", "put", "delete", "purge", "expire", "sync", "reset", "stale", "live",
-  "bucket-deleted", "goaway", "problem", "bookmark", "removed",
-];
+/** How a stream is opened, and kept. */
+export interface StreamOptions {
+  /** Headers to send, such as Authorization. A function is called before every connection. */
+  headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined;
+  /**
+   * Gets a ticket before it connects, and another one when that is used up: before it ends, and if
+   * it is refused. So no stream has the credential itself.
+   */
+  ticket?: TicketSource | undefined;
+  /** Ends it, as close() does. */
+  signal?: AbortSignal | undefined;
+  /** Default: globalThis.fetch. */
+  fetch?: typeof fetch | undefined;
+  /** Whether to send cookies to another origin too. */
+  withCredentials?: boolean | undefined;
+  /** Milliseconds until the next attempt, unless the gateway says otherwise. Default: 3000. */
+  retry?: number | undefined;
+  /** The longest wait after failures, in milliseconds. Default: 30000. */
+  maxRetry?: number | undefined;
+  /**
+   * Milliseconds of silence after which a connection counts as broken, the wait for `url` and
+   * `headers` included. It doubles with each such connection, up to 16 times, until a bookmark
+   * comes. Default: three heartbeats and 5 s.
+   */
+  idleTimeout?: number | undefined;
+  /** Returns the time in milliseconds by which entries expire. Default: Date.now. */
+  now?: (() => number) | undefined;
+}
+
+/** The address of a watch. A function is called before every connection. */
+export type WatchURL = string | URL | (() => string | URL | Promise<string | URL>);
+
+/** What a connection calls. */
+export interface Hooks {
+  /** Each url that was given, before a ticket is added to it. */
+  _begun?: (url: URL) => void;
+  _connecting?: (lastEventId: string) => void;
+  _event: (event: ServerSentEvent) => void;
+  _open?: () => void;
+  /** Without retryIn there is no other attempt. */
+  _down: (error: Error, retryIn?: number) => void;
+  /** Nothing more is read before what it returns has resolved. */
+  _drained?: () => Promise<void> | undefined;
+}
 
 /** The longest time of a timer, in milliseconds. A longer one would fire at once. */
 export const LONGEST_TIMEOUT = 2 ** 31 - 1;
@@ -19,190 +64,161 @@ export const LONGEST_TIMEOUT = 2 ** 31 - 1;
  */
 const TICK = 5000;
 
-/** What a connection needs, and what it calls. */
-export interface ConnectionOptions {
-  /** Called before every connection, unless it is a text. */
-  url: string | (() => string | Promise<string>);
-  /** null uses fetch. */
-  EventSource: typeof EventSource | null;
-  fetch: typeof fetch;
-  /** Called before every connection. */
-  headers?: (() => HeadersInit | undefined | Promise<HeadersInit | undefined>) | undefined;
-  withCredentials: boolean;
-  /** Milliseconds to wait, until the gateway says otherwise. */
-  retry: number;
-  maxRetry: number;
-  /** Returns after how many milliseconds of silence a connection counts as broken. */
-  idleTimeout: () => number;
-  lastEventId: string;
-  now: () => number;
-  onConnecting: (lastEventId: string) => void;
-  onEvent: (event: ServerSentEvent) => void;
-  onOpen: () => void;
-  /** Without retryIn the EventSource reconnects by itself, or nothing does. */
-  onDown: (error: Error, retryIn?: number) => void;
-  /** Whether to try again after a refusal that would be final else. */
-  mayRetry?: (error: StreamError) => boolean;
-  /** By fetch, nothing more is read before what it returns has resolved. */
-  drained?: () => Promise<void> | undefined;
+const RETRY = 3000;
+
+// A stream that will end with its credential is replaced within so many times `retry`, so that
+// pages that were opened together do not come back together. The gateway gives 30 s.
+const RENEWAL = 5;
+
+/** The events after which the clock may show that a connection is broken. */
+const WAKING = ["online", "pageshow", "visibilitychange"];
+
+type Timer = ReturnType<typeof setTimeout> | undefined;
+
+// With a known interval of heartbeats, silence can be told from a lost connection.
+function watchURL(address: string | URL): URL {
+  const url = absolute(address);
+  if (!url.searchParams.has("heartbeat")) url.searchParams.set("heartbeat", "15s");
+  return url;
 }
 
 export class Connection {
   /** The id to resume at, "" before the first. */
-  lastEventId: string;
+  _lastEventId: string;
 
-  #options: ConnectionOptions;
+  #url: URL | (() => string | URL | Promise<string | URL>);
+  #options: StreamOptions;
+  #hooks: Hooks;
+  #tickets: Tickets | undefined;
+  #now: () => number;
   #failures = 0; // The number of attempts in a row that brought nothing new.
   #retry: number; // How long the gateway asks to wait, in milliseconds.
-  #source: EventSource | undefined;
   #abort: AbortController | undefined; // Ends the fetch.
   #attempt = 0; // The number of the attempt. What remains of an earlier one changes nothing.
   #advanced = false; // The attempt has brought more than the bookmarks with which it began.
-  #timer: ReturnType<typeof setTimeout> | undefined; // Begins the next attempt.
-  #renewal: ReturnType<typeof setTimeout> | undefined; // Begins another while this one goes on.
-  #watchdog: ReturnType<typeof setTimeout> | undefined; // Looks at the clock now and then.
+  #timer: Timer; // Begins the next attempt.
+  #renewal: Timer; // Begins another attempt while this one goes on.
+  #watchdog: Timer; // Looks at the clock now and then.
+  #idle = 0; // How much silence is too much, in milliseconds.
   #heardAt = Infinity; // When something came last, by the clock; Infinity while nothing must.
   #silences = 0; // How many connections were given up for silence since the last bookmark.
   #closed = false;
 
-  constructor(options: ConnectionOptions) {
+  constructor(url: WatchURL, options: StreamOptions, hooks: Hooks, lastEventId = "") {
+    const { headers, ticket } = options;
+    if (headers && ticket) throw new TypeError("headers are for the ticket or for the stream");
     this.#options = options;
-    this.#retry = options.retry;
-    this.lastEventId = options.lastEventId;
-    for (const target of places()) {
-      for (const event of WAKING) target.addEventListener(event, this.#wake);
-    }
+    this.#hooks = hooks;
+    this.#now = options.now ?? Date.now;
+    this.#retry = options.retry ?? RETRY;
+    this._lastEventId = lastEventId;
+    this.#paceOf(); // Until a url says otherwise.
+    this.#url = typeof url === "function" ? url : this.#begin(watchURL(url));
+    if (ticket) this.#tickets = new Tickets(ticket, options);
+    this.#listen("addEventListener");
   }
 
-  async connect(): Promise<void> {
-    const attempt = this.#begin();
+  async _connect(): Promise<void> {
+    const attempt = this.#next();
     this.#heard(attempt); // The page's url or headers may never come.
     try {
-      const { url: given } = this.#options;
-      const url = new URL(typeof given === "function" ? await given() : given);
+      const given = this.#url;
+      let url = given instanceof URL ? given : this.#begin(watchURL(await given()));
+      if (this.#tickets) url = await this.#tickets._addTo(url);
       if (attempt !== this.#attempt) return;
-      this.#options.onConnecting(this.lastEventId);
+      this.#hooks._connecting?.(this._lastEventId);
       this.#heard(attempt);
-      if (this.#options.EventSource) this.#byEventSource(url, attempt);
-      else await this.#byFetch(url, attempt);
+      await this.#fetch(url, attempt);
     } catch (error) {
       const isError = error instanceof Error; // The page's url or headers may throw anything.
-      const cause = new StreamError("no connection was begun", { cause: error });
-      this.#failed(isError ? error : cause, attempt);
+      this.#failed(isError ? error : new StreamError("no request", { cause: error }), attempt);
     }
   }
 
-  close(): void {
+  _close(): void {
     this.#closed = true;
-    this.#begin();
-    for (const target of places()) {
-      for (const event of WAKING) target.removeEventListener(event, this.#wake);
-    }
-  }
-
-  /** Connects anew within some milliseconds, and keeps the connection that there is until then. */
-  renew(within: number): void {
-    clearTimeout(this.#renewal);
-    this.#renewal = setTimeout(() => this.connect(), Math.random() * within);
+    this.#next();
+    this.#listen("removeEventListener");
   }
 
   /** Connects anew without the last event id, so that everything is sent again. */
-  restart(): void {
-    this.lastEventId = "";
-    this.#options.onConnecting("");
+  _restart(): void {
+    this._lastEventId = "";
+    this.#hooks._connecting?.("");
     this.#failed(new StreamError("what is held is in doubt"), this.#attempt);
   }
 
-  /** Whether nothing was heard for so long that the connection counts as broken. */
-  get isOverdue(): boolean {
-    return this.#options.now() - this.#heardAt > this.#patience;
+  /**
+   * Takes the announcement that the stream will end. The next connection needs another ticket. One
+   * whose time is over soon is replaced before.
+   */
+  _goAway(reason: string): void {
+    const isExpiring = reason === "auth-expiring";
+    if (!this.#tickets || !(isExpiring || reason === "permissions")) return;
+    this.#tickets._forget();
+    if (!isExpiring) return;
+    const within = RENEWAL * (this.#options.retry ?? RETRY);
+    clearTimeout(this.#renewal);
+    this.#renewal = setTimeout(() => this._connect(), Math.random() * within);
   }
 
-  // A slow connection that brings a large event looks like a broken one, since an EventSource shows
-  // no part of an event. So each connection gets twice as long as the one before, up to a bound.
+  /** Whether nothing was heard for so long that the connection counts as broken. */
+  get _isOverdue(): boolean {
+    return this.#now() - this.#heardAt > this.#patience;
+  }
+
+  // A slow network that brings little looks like a broken one. So each connection gets twice as
+  // long as the one before, up to a bound.
   get #patience(): number {
-    return this.#options.idleTimeout() * 2 ** Math.min(this.#silences, 4);
+    return this.#idle * 2 ** Math.min(this.#silences, 4);
+  }
+
+  #begin(url: URL): URL {
+    this.#paceOf(url.searchParams.get("heartbeat"));
+    this.#hooks._begun?.(url);
+    return url;
+  }
+
+  #paceOf(heartbeat?: string | null): void {
+    this.#idle = this.#options.idleTimeout ?? 3 * milliseconds(heartbeat ?? "15s") + 5000;
+  }
+
+  // Only a window and a worker have such events.
+  #listen(method: "addEventListener" | "removeEventListener"): void {
+    for (const place of [globalThis, globalThis.document]) {
+      for (const event of WAKING) place?.[method]?.(event, this.#wake);
+    }
   }
 
   /** Ends the current attempt, so that nothing of it has an effect any more, and begins another. */
-  #begin(): number {
+  #next(): number {
     clearTimeout(this.#timer);
     clearTimeout(this.#renewal);
     clearTimeout(this.#watchdog);
     this.#timer = this.#watchdog = undefined;
     this.#heardAt = Infinity;
-    this.#source?.close();
     this.#abort?.abort();
-    this.#source = this.#abort = undefined;
     this.#advanced = false;
     return ++this.#attempt;
   }
 
-  #byEventSource(url: URL, attempt: number): void {
-    // A browser sends the Last-Event-ID header by itself, but only if this EventSource had an id.
-    if (this.lastEventId !== "") url.searchParams.set("last_event_id", this.lastEventId);
-    const { withCredentials, url: given } = this.#options;
-    const source = new this.#options.EventSource!(url.href, { withCredentials });
-    this.#source = source;
-    source.onopen = () => this.#opened(attempt);
-    const take = ({ type, data, lastEventId: id }: MessageEvent) =>
-      this.#take({ type, data, id }, attempt);
-    for (const name of EVENTS) source.addEventListener(name, take);
-    source.onerror = () => {
-      if (attempt !== this.#attempt) return;
-      const lost = new StreamError("the connection was lost");
-      if (source.readyState === source.CLOSED) {
-        this.#askWhy(url, attempt); // It never comes back by itself.
-      } else if (typeof given === "function") {
-        this.#failed(lost, attempt); // The next connection needs another url.
-      } else {
-        this.#options.onDown(lost);
-        if (attempt !== this.#attempt) return;
-        this.#advanced = false;
-        this.#options.onConnecting(this.lastEventId);
-        this.#heard(attempt);
-      }
-    };
-  }
-
-  // An EventSource does not say which status closed it. Whether to try again depends on that
-  // status, so this makes the request once more.
-  async #askWhy(url: URL, attempt: number): Promise<void> {
-    let error = new StreamError("the stream was refused");
-    // Events may have come since the EventSource was made.
-    if (this.lastEventId !== "") url.searchParams.set("last_event_id", this.lastEventId);
-    try {
-      const response = await this.#fetch(url, new Headers());
-      if (!response.ok) error = new StreamError(...(await refusal(response)));
-    } catch {
-      // The gateway is not reachable, which passes.
-    }
-    this.#failed(error, attempt);
-  }
-
-  #fetch(url: URL, headers: Headers): Promise<Response> {
-    headers.set("Accept", "text/event-stream");
-    this.#abort = new AbortController();
-    return this.#options.fetch(url, {
-      headers,
-      cache: "no-store",
-      credentials: this.#options.withCredentials ? "include" : "same-origin",
-      signal: this.#abort.signal,
-    });
-  }
-
-  async #byFetch(url: URL, attempt: number): Promise<void> {
-    const sent = new Headers(await this.#options.headers?.());
+  async #fetch(url: URL, attempt: number): Promise<void> {
+    const { headers } = this.#options;
+    const sent = new Headers(typeof headers === "function" ? await headers() : headers);
     if (attempt !== this.#attempt) return;
-    if (this.lastEventId !== "") sent.set("Last-Event-ID", this.lastEventId);
-    const response = await this.#fetch(url, sent);
+    if (this._lastEventId !== "") sent.set("Last-Event-ID", this._lastEventId);
+    sent.set("Accept", "text/event-stream");
+    this.#abort = new AbortController();
+    const { signal } = this.#abort;
+    const response = await request(this.#options, url, { headers: sent, signal });
     if (attempt !== this.#attempt) return;
     if (response.status !== 200) throw new StreamError(...(await refusal(response)));
     if (!/^text\/event-stream\b/i.test(response.headers.get("content-type") ?? "")) {
-      this.#abort?.abort();
+      this.#abort.abort();
       throw new StreamError("the answer is not an event stream");
     }
-    this.#opened(attempt);
+    this.#heard(attempt);
+    this.#hooks._open?.();
     await this.#read(response.body!.getReader(), attempt);
     throw new StreamError("the stream ended");
   }
@@ -210,18 +226,18 @@ export class Connection {
   async #read(reader: ReadableStreamDefaultReader<Uint8Array>, attempt: number): Promise<void> {
     const parser = new EventStreamParser(
       {
-        onEvent: (event) => this.#take(event, attempt),
-        onRetry: (milliseconds) => (this.#retry = milliseconds),
+        _event: (event) => this.#take(event, attempt),
+        _retry: (milliseconds) => (this.#retry = milliseconds),
       },
-      this.lastEventId,
+      this._lastEventId,
     );
     for (;;) {
       const { done, value } = await reader.read();
       if (done || attempt !== this.#attempt || this.#checkClock(attempt)) return;
-      parser.push(value);
+      parser._push(value);
       if (attempt !== this.#attempt) return;
-      this.lastEventId = parser.lastEventId; // A block without data changes it too.
-      const full = this.#options.drained?.();
+      this._lastEventId = parser._lastEventId; // A block without data changes it too.
+      const full = this.#hooks._drained?.();
       if (full) {
         this.#heardAt = Infinity;
         await full;
@@ -231,24 +247,17 @@ export class Connection {
     }
   }
 
-  #opened(attempt: number): void {
-    if (attempt !== this.#attempt) return;
-    this.#heard(attempt);
-    this.#options.onOpen();
-  }
-
   #take(event: ServerSentEvent, attempt: number): void {
-    if (attempt !== this.#attempt || this.#checkClock(attempt)) return;
-    this.#heard(attempt);
+    if (attempt !== this.#attempt) return;
     try {
-      this.#options.onEvent(event);
+      this.#hooks._event(event);
     } catch (error) {
       // The event was not understood, so the next connection resumes before it.
       return this.#failed(error as Error, attempt);
     }
     if (attempt !== this.#attempt) return;
     this.#note(event.type);
-    this.lastEventId = event.id;
+    this._lastEventId = event.id;
   }
 
   // A stream that resumes begins with a bookmark of where it begins, which says nothing of how well
@@ -261,27 +270,26 @@ export class Connection {
   }
 
   #heard(attempt: number): void {
-    this.#heardAt = this.#options.now();
+    this.#heardAt = this.#now();
     if (this.#watchdog === undefined) this.#watch(attempt);
   }
 
   // A connection whose other end has vanished can be distinguished from a quiet one only by the
   // missing heartbeats.
   #watch(attempt: number): void {
-    const now = this.#options.now();
-    if (this.#heardAt > now && this.#heardAt !== Infinity) this.#heardAt = now; // It was set back.
+    const now = this.#now();
+    // The clock may have been set back.
+    if (this.#heardAt !== Infinity) this.#heardAt = Math.min(this.#heardAt, now);
     const left = this.#heardAt + this.#patience - now;
     this.#watchdog = setTimeout(
-      () => {
-        if (attempt === this.#attempt && !this.#checkClock(attempt)) this.#watch(attempt);
-      },
-      Math.min(Math.max(left + 1, 1), TICK),
+      () => this.#checkClock(attempt) || this.#watch(attempt),
+      Math.min(Math.max(left, 0) + 1, TICK),
     );
   }
 
   /** Gives the connection up if nothing was heard for too long, and reports whether it did. */
   #checkClock(attempt: number): boolean {
-    if (!this.isOverdue) return false;
+    if (!this._isOverdue) return false;
     this.#silences++;
     this.#failed(new StreamError("nothing was heard for too long"), attempt);
     return true;
@@ -290,36 +298,40 @@ export class Connection {
   // The machine has slept, the page is shown again, or there is a network again.
   #wake = ({ type }: Event): void => {
     if (this.#checkClock(this.#attempt)) return;
-    if (type === "online" && this.#timer !== undefined) this.connect();
+    if (type === "online" && this.#timer !== undefined) this._connect();
   };
 
-  #failed(error: Error & { permanent?: boolean; retryAfter?: number | undefined },
-    attempt: number): void {
+  #failed(error: Error & Partial<StreamError>, attempt: number): void {
     if (this.#closed || attempt !== this.#attempt) return;
-    this.#begin();
-    if (error.permanent && this.#options.mayRetry?.(error as StreamError)) error.permanent = false;
+    this.#next();
+    if (error.permanent && this.#tickets?._mayHelp(error)) error.permanent = false;
     if (error.permanent) {
-      this.close();
-      return this.#options.onDown(error);
+      this._close();
+      return this.#hooks._down(error);
     }
     const wait = Math.min(Math.max(this.#delay(), error.retryAfter ?? 0), LONGEST_TIMEOUT);
     this.#failures++;
-    this.#timer = setTimeout(() => this.connect(), wait);
-    this.#options.onDown(error, wait);
+    this.#timer = setTimeout(() => this._connect(), wait);
+    this.#hooks._down(error, wait);
   }
 
   // The delay doubles with every attempt that brought nothing. It is spread, so that not all
   // clients come at once to a gateway that is back.
   #delay(): number {
-    const longest = Math.max(this.#options.maxRetry, this.#retry);
+    const longest = Math.max(this.#options.maxRetry ?? 30_000, this.#retry);
     const wait = Math.min(this.#retry * 2 ** Math.min(this.#failures, 16), longest);
     return wait * (0.75 + Math.random() / 2);
   }
 }
 
-/** The events after which the clock may show that a connection is broken. */
-const WAKING = ["online", "pageshow", "visibilitychange"];
-
-/** Where these events come: nowhere in Node.js. */
-const places = (): EventTarget[] =>
-  [globalThis, globalThis.document].filter((place) => place?.addEventListener !== undefined);
+/** Sends one request, whose answer no cache has. */
+export const request = (
+  { fetch, withCredentials }: Pick<StreamOptions, "fetch" | "withCredentials">,
+  url: URL,
+  init: RequestInit,
+): Promise<Response> =>
+  (fetch ?? globalThis.fetch)(url, {
+    ...init,
+    cache: "no-store",
+    credentials: withCredentials ? "include" : "same-origin",
+  });

@@ -65,9 +65,9 @@ export interface WireEntry {
   base64?: string;
 }
 
-/** Makes an entry of what the gateway sent. A value that `previous` has as well stays the same. */
-export function entryOf<T>(data: WireEntry, decode: Decode<T>, previous?: Entry<T>): Entry<T> {
-  const { value, issues } = decode(data, previous?.value);
+/** Makes an entry of what the gateway sent. */
+export function entryOf<T>(data: WireEntry, decode: Decode<T>): Entry<T> {
+  const { value, issues } = decode(data);
   return {
     bucket: data.bucket,
     key: data.key,

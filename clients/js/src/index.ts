@@ -7,6 +7,7 @@ export type {
 } from "./bucket.js";
 export { BucketMap, Conflict } from "./bucket-map.js";
 export type { BucketMapOptions } from "./bucket-map.js";
+export type { StreamOptions, WatchURL } from "./connection.js";
 export type { Entry, Issue, Revision } from "./entry.js";
 export { liveMap } from "./live-map.js";
 export type {
@@ -18,7 +19,6 @@ export type { RequestOptions } from "./request.js";
 export type { Change } from "./state.js";
 export type { Ticket, TicketSource } from "./tickets.js";
 export type { Operation, Transacted } from "./transaction.js";
-export type { TransportOptions, WatchURL } from "./transport.js";
 export { InvalidValue } from "./value.js";
 export type { Schema, Validation } from "./value.js";
 export type { WatchEvent, WatchOptions, WatchQuery } from "./watch.js";

@@ -2,25 +2,26 @@
  * liveMap keeps a Map equal to a bucket behind the gateway, through reconnects, restarts, purges,
  * and buckets that are created again.
  */
-import { epochOf, type Position } from "./address.js";
+import { epochOf, watchesOf, type Position } from "./address.js";
 import { expiryOf, type Entry, type WireEntry } from "./entry.js";
-import { LONGEST_TIMEOUT } from "./connection.js";
+import {
+  Connection, LONGEST_TIMEOUT, type Hooks, type StreamOptions, type WatchURL,
+} from "./connection.js";
 import { StreamError, problemOf, type ProblemDocument } from "./problem.js";
 import type { ServerSentEvent } from "./sse.js";
 import { BucketState, type Change, type Progress, type Shared } from "./state.js";
-import { Transport, type TransportOptions, type WatchURL } from "./transport.js";
 import { decodeBy, type Decode } from "./value.js";
 import { View } from "./view.js";
 
 /**
  * Why the Map changed. `snapshot` and `reset` report all differences of one step in one call.
  * `removed` are keys that are gone without a marker. `local` is a change of this page that is shown
- * before it is stored, `confirmed` the moment from which the stream's own entry is shown instead,
- * and `rollback` is a change of this page that was refused.
+ * before it is stored, `stored` gives it the revision that the gateway answered, from `confirmed`
+ * on the stream's own entry is shown, and `rollback` is a change of this page that was refused.
  */
 export type Cause =
   | "put" | "delete" | "purge" | "expire" | "snapshot" | "reset" | "bucket-deleted" | "removed"
-  | "local" | "confirmed" | "rollback";
+  | "local" | "stored" | "confirmed" | "rollback";
 
 /**
  * - `connecting`: it has not been live yet, and has no connection
@@ -53,7 +54,7 @@ export interface StatusDetail {
   error?: Error;
   /** The gateway's problem document. */
   problem?: ProblemDocument | undefined;
-  /** Milliseconds until the next attempt; absent if the EventSource reconnects by itself. */
+  /** Milliseconds until the next attempt. */
   retryIn?: number | undefined;
 }
 
@@ -66,7 +67,7 @@ export interface Saved<T = unknown> {
   entries: Entry<T>[];
 }
 
-export interface LiveMapOptions<T = unknown> extends TransportOptions {
+export interface LiveMapOptions<T = unknown> extends StreamOptions {
   /** Called after the Map changed, never with an empty list. */
   onChange?: ((changes: Change<T>[], cause: Cause) => void) | undefined;
   onStatus?: ((status: Status, detail: StatusDetail) => void) | undefined;
@@ -113,13 +114,6 @@ const OVERDUE = 1000;
 // With these options of a watch, folding the events does not give the bucket's state.
 const NOT_A_STATE = ["updates_only", "ignore_deletes", "resume_from_revision"];
 
-/** The buckets that a url watches: several for /watch, one for /buckets/{bucket}/watch. */
-function bucketsOf(url: URL): string[] {
-  const watches = url.searchParams.getAll("watch");
-  if (watches.length === 0) return [decodeURIComponent(url.pathname.split("/").at(-2) ?? "")];
-  return watches.map((watch) => watch.split(":", 1)[0]!);
-}
-
 /** The data of any event. */
 interface EventData extends Progress {
   event?: string;
@@ -137,7 +131,7 @@ export class Live<T> implements LiveMap<T> {
   #options: LiveMapOptions<T>;
   #now: () => number;
   #shared: Shared<T>;
-  #transport: Transport;
+  #connection: Connection;
   #status: Status = "connecting";
   #open = false;
   #everLive = false;
@@ -154,34 +148,35 @@ export class Live<T> implements LiveMap<T> {
     this.ready = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
     this.ready.catch(() => {}); // A page that does not use ready learns of failures by onStatus.
     this.#shared = {
-      view: this._view,
-      decode,
-      isOfSeveral: false,
+      _view: this._view,
+      _decode: decode,
+      _isOfSeveral: false,
       // A bucket's name has no "/", so the first one divides bucket and key.
-      mapKey: ({ bucket, key }) => (this.#shared.isOfSeveral ? `${bucket}/${key}` : key),
+      _mapKey: ({ bucket, key }) => (this.#shared._isOfSeveral ? `${bucket}/${key}` : key),
     };
-    const lastEventId = options.saved?.lastEventId;
-    this.#transport = new Transport(url, { ...options, lastEventId }, (u) => this.#begin(u), {
-      onConnecting: (id) => this.#connecting(id),
-      onOpen: () => this.#opened(),
-      onEvent: (event) => this.#take(event),
-      onDown: (error, retryIn) => this.#down(error, retryIn),
-    });
+    const hooks: Hooks = {
+      _begun: (u) => this.#begin(u),
+      _connecting: (id) => this.#connecting(id),
+      _open: () => this.#opened(),
+      _event: (event) => this.#take(event),
+      _down: (error, retryIn) => this.#down(error, retryIn),
+    };
+    this.#connection = new Connection(url, options, hooks, options.saved?.lastEventId);
     this.#listenTo(options.signal);
-    if (!this._ended) this.#transport.connection.connect();
+    if (!this._ended) this.#connection._connect();
   }
 
   get map(): ReadonlyMap<string, Entry<T>> {
-    return this._view.map;
+    return this._view._map;
   }
 
   get status(): Status {
-    const isOverdue = !this._ended && this.#transport.connection.isOverdue;
+    const isOverdue = !this._ended && this.#connection._isOverdue;
     return isOverdue ? this.#statusOf(false) : this.#status;
   }
 
   get lastEventId(): string {
-    return this.#transport.connection.lastEventId;
+    return this.#connection._lastEventId;
   }
 
   subscribe = (listener: () => void): (() => void) => {
@@ -195,13 +190,13 @@ export class Live<T> implements LiveMap<T> {
     const last = this.#snapshot;
     if (last?.status === status) return last;
     // A status that changes alone leaves the Map as it is.
-    const map = last?.map ?? new Map(this._view.map);
+    const map = last?.map ?? new Map(this._view._map);
     return (this.#snapshot = { map, status });
   };
 
   save(): Saved<T> | null {
     const states = [...this._buckets.values()];
-    if (states.length === 0 || states.some((state) => state.inSnapshot)) return null;
+    if (states.length === 0 || states.some((state) => state._inSnapshot)) return null;
     return { lastEventId: this.lastEventId, entries: [...this._view].map(([, entry]) => entry) };
   }
 
@@ -223,12 +218,12 @@ export class Live<T> implements LiveMap<T> {
   #begin(url: URL): void {
     for (const name of NOT_A_STATE) {
       if (url.searchParams.has(name)) {
-        throw new TypeError(`liveMap: with ${name} the events are not the bucket's state`);
+        throw new TypeError(`with ${name} the events are not the bucket's state`);
       }
     }
     if (this._buckets.size > 0) return;
-    this.#shared.isOfSeveral = url.searchParams.has("watch");
-    for (const bucket of bucketsOf(url)) this.#addBucket(bucket);
+    this.#shared._isOfSeveral = url.searchParams.has("watch");
+    for (const watch of watchesOf(url)) this.#addBucket(watch.split(":", 1)[0]!);
     const { saved } = this.#options;
     if (saved) this.#restore(saved);
   }
@@ -241,24 +236,24 @@ export class Live<T> implements LiveMap<T> {
 
   #restore(saved: Saved<T>): void {
     if (!saved.lastEventId) return;
-    for (const state of this._buckets.values()) state.restored();
+    for (const state of this._buckets.values()) state._restored();
     for (const entry of saved.entries) {
       const expiry = expiryOf(entry);
       if (expiry <= this.#now()) continue;
-      this._view.set(this.#shared.mapKey(entry), entry);
+      this._view._set(this.#shared._mapKey(entry), entry);
       this.#expectExpiry(expiry);
     }
   }
 
   /** The buckets that an event is about: the one it names, or all of them. */
   #of({ bucket }: EventData): BucketState<T>[] {
-    if (!this.#shared.isOfSeveral || bucket === undefined) return [...this._buckets.values()];
+    if (!this.#shared._isOfSeveral || bucket === undefined) return [...this._buckets.values()];
     return [this._buckets.get(bucket) ?? this.#addBucket(bucket)];
   }
 
   #connecting(lastEventId: string): void {
     this.#open = false;
-    for (const state of this._buckets.values()) state.connecting(lastEventId);
+    for (const state of this._buckets.values()) state._connecting(lastEventId);
   }
 
   #opened(): void {
@@ -277,21 +272,21 @@ export class Live<T> implements LiveMap<T> {
       case "purge":
       case "expire":
         for (const state of this.#of(data)) {
-          this.#changed(state.take(event, data as WireEntry), event);
-          if (!state.inSnapshot) this._passed(data as WireEntry);
+          this.#changed(state._take(event, data as WireEntry), event);
+          if (!state._inSnapshot) this._passed(data as WireEntry);
         }
         return;
       case "removed":
         for (const state of this.#of(data)) {
           const removed = data.removed ?? [];
-          this.#changed(state.drop(removed), event);
-          if (state.inSnapshot) continue;
-          for (const one of removed) this._passed({ ...one, epoch: epochOf(id, state.bucket) });
+          this.#changed(state._drop(removed), event);
+          if (state._inSnapshot) continue;
+          for (const one of removed) this._passed({ ...one, epoch: epochOf(id, state._bucket) });
         }
         return;
       case "sync":
         for (const state of this.#of(data)) {
-          const { cause, changes } = state.sync(this.#now());
+          const { cause, changes } = state._sync(this.#now());
           this.#changed(changes, cause);
           this.#reached(state, data, id);
         }
@@ -300,18 +295,18 @@ export class Live<T> implements LiveMap<T> {
         for (const state of this.#of(data)) this.#reached(state, data, id);
         return;
       case "reset":
-        for (const state of this.#of(data)) state.reset();
+        for (const state of this.#of(data)) state._reset();
         return this.#tell({ event, bucket: data.bucket, reason: data.reason! });
       case "stale":
       case "live":
-        for (const state of this.#of(data)) state.stale = event === "stale";
+        for (const state of this.#of(data)) state._stale = event === "stale";
         return this.#tell();
       case "bucket-deleted":
-        for (const state of this.#of(data)) this.#changed(state.bucketDeleted(), event);
+        for (const state of this.#of(data)) this.#changed(state._bucketDeleted(), event);
         this._progressed();
         return this.#tell({ event, bucket: data.bucket });
       case "goaway":
-        this.#transport.goAway(data.reason!);
+        this.#connection._goAway(data.reason!);
         return this.#tell({ event, reason: data.reason! });
       case "problem":
         throw problemOf(data as ProblemDocument);
@@ -320,8 +315,8 @@ export class Live<T> implements LiveMap<T> {
   }
 
   #reached(state: BucketState<T>, progress: Progress, id: string): void {
-    if (state.inSnapshot) return;
-    state.reach(progress, id);
+    if (state._inSnapshot) return;
+    state._reach(progress, id);
     this._progressed();
     const { exact, digest } = progress;
     if (exact && digest !== undefined) this.#compare(state, digest);
@@ -329,21 +324,21 @@ export class Live<T> implements LiveMap<T> {
 
   // What is held should be what the gateway says. If it is not, it begins anew, once.
   #compare(state: BucketState<T>, digest: string): void {
-    const { bucket } = state;
-    if (state.digest() === digest) return void this.#doubted.delete(bucket);
+    const { _bucket: bucket } = state;
+    if (state._digest() === digest) return void this.#doubted.delete(bucket);
     if (!this.#doubted.has(bucket)) {
       this.#doubted.add(bucket);
-      this.#transport.connection.restart();
+      this.#connection._restart();
       return this.#tell({ event: "digest", bucket });
     }
-    const error = new StreamError(`the entries are not those of the digest ${digest}`);
+    const error = new StreamError(`the entries are not those of ${digest}`);
     this.#tell({ event: "digest", bucket, error });
   }
 
   // Reports changes of what was told, as far as they are shown.
   #changed(changes: Change<T>[], cause: Cause): void {
     for (const { entry } of changes) if (entry) this.#expectExpiry(expiryOf(entry));
-    this._show(changes.filter(({ key }) => !this._view.isHeld(key)), cause);
+    this._show(changes.filter(({ key }) => !this._view._isHeld(key)), cause);
   }
 
   /** Reports changes of what is shown. @internal */
@@ -383,7 +378,7 @@ export class Live<T> implements LiveMap<T> {
       const at = expiryOf(previous);
       if (at > now) next = Math.min(next, at);
       else {
-        this._view.set(key, undefined);
+        this._view._set(key, undefined);
         changes.push({ key, entry: undefined, previous });
       }
     }
@@ -403,7 +398,7 @@ export class Live<T> implements LiveMap<T> {
   _end(status: Status, detail: StatusDetail, error: Error): void {
     if (this._ended) return;
     this._ended = true;
-    this.#transport.connection.close();
+    this.#connection._close();
     this.#leaveSignal();
     clearTimeout(this.#expiry.timer);
     this.#settle.reject(error);
@@ -424,9 +419,9 @@ export class Live<T> implements LiveMap<T> {
   #statusOf(open: boolean): Status {
     if (!open) return this.#everLive ? "reconnecting" : "connecting";
     const states = [...this._buckets.values()];
-    if (states.some((state) => state.stale)) return "stale";
-    if (states.some((state) => !state.synced)) return "syncing";
-    return states.every((state) => state.deleted) ? "deleted" : "live";
+    if (states.some((state) => state._stale)) return "stale";
+    if (states.some((state) => !state._synced)) return "syncing";
+    return states.every((state) => state._deleted) ? "deleted" : "live";
   }
 
   #setStatus(status: Status, detail: StatusDetail): void {

@@ -108,30 +108,19 @@ export class Problem extends Error {
   readonly problem: ProblemDocument | undefined;
   /** For how many milliseconds the gateway asks to wait. */
   readonly retryAfter: number | undefined;
+  declare readonly type: string | undefined;
+  declare readonly title: string | undefined;
+  /** What is wrong and what to do about it, in the gateway's words. */
+  declare readonly detail: string | undefined;
 
-  constructor(message: string, init: ProblemInit = {}) {
-    super(message, { cause: init.cause });
-    const { status, problem } = init;
+  constructor(message: string, { code, status, problem, retryAfter, cause }: ProblemInit = {}) {
+    super(message, { cause });
+    const { type, title, detail } = problem ?? {};
+    Object.assign(this, { type, title, detail });
     this.status = status;
     this.problem = problem;
-    this.retryAfter = init.retryAfter;
-    this.code =
-      init.code ??
-      problem?.type?.split("/").pop() ??
-      (status === undefined ? "unreachable" : "unexpected-answer");
-  }
-
-  get type(): string | undefined {
-    return this.problem?.type;
-  }
-
-  get title(): string | undefined {
-    return this.problem?.title;
-  }
-
-  /** What is wrong and what to do about it, in the gateway's words. */
-  get detail(): string | undefined {
-    return this.problem?.detail;
+    this.retryAfter = retryAfter;
+    this.code = code ?? type?.split("/").pop() ?? (status ? "unexpected-answer" : "unreachable");
   }
 
   /** Of `revision-mismatch` and `key-exists`: the revision that the key has now. */
@@ -177,13 +166,14 @@ export const isPermanent = (status: number): boolean =>
  */
 export const isTransient = ({ code, status }: Problem): boolean =>
   status === undefined ||
-  (!isPermanent(status) && status !== 507 && code !== "revision-not-reached");
+  PASSING.includes(status) ||
+  (status >= 500 && status !== 507 && code !== "revision-not-reached");
 
 /** The error of a change of which no answer says whether it was made. */
 export const unknown = (cause: unknown): Problem =>
   (cause as Problem).code === "outcome-unknown"
     ? (cause as Problem)
-    : new Problem("no answer says whether the change was made: read before you repeat it", {
+    : new Problem("the change may have been made or not: read before you repeat it", {
         code: "outcome-unknown",
         cause,
       });

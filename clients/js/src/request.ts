@@ -1,5 +1,6 @@
 /** Requests: their credentials and time limits, and when they are sent again. */
 import { absolute, withQuery } from "./address.js";
+import { request } from "./connection.js";
 import { Problem, isTransient, refusal, unknown } from "./problem.js";
 
 /** How a client reaches the gateway. */
@@ -29,6 +30,8 @@ export interface RequestOptions {
   /** Gives the request up. A change may have been made all the same. */
   signal?: AbortSignal | undefined;
   timeout?: number | undefined;
+  /** How often it is sent again where that is safe; Infinity: until there is an answer. */
+  retries?: number | undefined;
 }
 
 /** Sends a request until it has a result, and reads the answer. */
@@ -44,6 +47,8 @@ const RESEND_WITHIN = 60_000;
 
 /** The first wait before a request is sent again, in milliseconds. It doubles. */
 const FIRST_WAIT = 250;
+
+const LONGEST_WAIT = 30_000;
 
 /** Waits, unless the signal ends it. */
 export const sleep = (milliseconds: number, signal?: AbortSignal): Promise<void> =>
@@ -79,7 +84,7 @@ export function credential(options: ClientOptions): (() => Promise<Headers>) | u
 // Node.js tells, there was no connection.
 function isUndone({ code, status, problem, cause }: Problem): boolean {
   if (problem) return code !== "outcome-unknown" && code !== "internal";
-  if (status !== undefined) return status < 500;
+  if (status !== undefined) return status >= 400 && status < 500;
   return (cause as { cause?: { code?: string } })?.cause?.code === "ECONNREFUSED";
 }
 
@@ -97,14 +102,12 @@ export function sender(options: ClientOptions): Send {
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(), sent.timeout ?? options.timeout ?? 30_000);
     try {
-      const response = await (options.fetch ?? fetch)(url, {
+      const response = await request(options, url, {
         method,
         headers,
-        body: sent.body,
-        cache: "no-store",
-        credentials: options.withCredentials ? "include" : "same-origin",
+        body: sent.body ?? null,
         signal: sent.signal ? AbortSignal.any([sent.signal, late.signal]) : late.signal,
-      } as RequestInit);
+      });
       if (!response.ok) throw new Problem(...(await refusal(response)));
       return (await read(response)) as R;
     } catch (cause) {
@@ -120,6 +123,7 @@ export function sender(options: ClientOptions): Send {
     const until = Date.now() + RESEND_WITHIN;
     const reads = method === "GET" || method === "HEAD";
     const mayRepeat = reads || sent.headers?.["Idempotency-Key"] !== undefined;
+    const { retries = options.retries ?? 3, signal } = sent;
     let doubt = false; // An attempt may have made the change.
     for (let attempt = 0; ; attempt++) {
       try {
@@ -128,19 +132,13 @@ export function sender(options: ClientOptions): Send {
         if (!(error instanceof Problem)) throw error;
         const undone = isUndone(error);
         doubt ||= !reads && !undone;
-        const wait = Math.max(
-          error.retryAfter ?? 0,
-          FIRST_WAIT * 2 ** attempt * (0.5 + Math.random()),
-        );
-        if (
-          attempt >= (options.retries ?? 3) ||
-          !isTransient(error) ||
-          !(mayRepeat || undone) ||
-          Date.now() + wait > until
-        ) {
+        const growing = Math.min(FIRST_WAIT * 2 ** attempt, LONGEST_WAIT) * (0.5 + Math.random());
+        const wait = Math.max(error.retryAfter ?? 0, growing);
+        const isOver = attempt >= retries || (retries < Infinity && Date.now() + wait > until);
+        if (isOver || !isTransient(error) || !(mayRepeat || undone)) {
           throw doubt ? unknown(error) : error;
         }
-        await sleep(wait, sent.signal);
+        await sleep(wait, signal);
       }
     }
   };

@@ -1,6 +1,5 @@
 /**
- * The wire format of Server-Sent Events (HTML Standard, §9.2.6). It is used where there is no
- * EventSource, or a header is needed.
+ * The wire format of Server-Sent Events (HTML Standard, §9.2.6).
  */
 
 /** One event, as an EventSource would dispatch it. */
@@ -15,9 +14,9 @@ export interface ServerSentEvent {
 
 /** What a parser calls as a stream comes in. */
 export interface EventStreamCallbacks {
-  onEvent: (event: ServerSentEvent) => void;
+  _event: (event: ServerSentEvent) => void;
   /** The server's `retry:` field. */
-  onRetry?: (milliseconds: number) => void;
+  _retry?: (milliseconds: number) => void;
 }
 
 /**
@@ -27,7 +26,7 @@ export interface EventStreamCallbacks {
  */
 export class EventStreamParser {
   /** The id to send with the next request. A block without data changes it as well: a bookmark. */
-  lastEventId: string;
+  _lastEventId: string;
 
   // It strips one byte order mark, as the standard demands, and replaces what is not UTF-8 by
   // U+FFFD.
@@ -45,10 +44,10 @@ export class EventStreamParser {
    */
   constructor(callbacks: EventStreamCallbacks, lastEventId = "") {
     this.#callbacks = callbacks;
-    this.lastEventId = this.#id = lastEventId;
+    this._lastEventId = this.#id = lastEventId;
   }
 
-  push(chunk: Uint8Array): void {
+  _push(chunk: Uint8Array): void {
     let text = this.#decoder.decode(chunk, { stream: true });
     if (text === "") return;
     if (this.#afterCR && text[0] === "\n") text = text.slice(1);
@@ -81,14 +80,14 @@ export class EventStreamParser {
     if (field === "data") this.#data += value + "\n";
     else if (field === "event") this.#type = value;
     else if (field === "id" && !value.includes("\0")) this.#id = value;
-    else if (field === "retry" && /^[0-9]+$/.test(value)) this.#callbacks.onRetry?.(Number(value));
+    else if (field === "retry" && /^[0-9]+$/.test(value)) this.#callbacks._retry?.(Number(value));
   }
 
   #dispatch(): void {
     const type = this.#type || "message";
     const data = this.#data;
     this.#type = this.#data = "";
-    this.lastEventId = this.#id;
-    if (data !== "") this.#callbacks.onEvent({ type, data: data.slice(0, -1), id: this.#id });
+    this._lastEventId = this.#id;
+    if (data !== "") this.#callbacks._event({ type, data: data.slice(0, -1), id: this.#id });
   }
 }

@@ -25,25 +25,25 @@ export interface Progress {
 
 /** What is the same for all buckets of a live map. */
 export interface Shared<T> {
-  view: View<T>;
-  decode: Decode<T>;
+  _view: View<T>;
+  _decode: Decode<T>;
   /** Returns the key of an entry in the Map. */
-  mapKey: (entry: { bucket: string; key: string }) => string;
+  _mapKey: (entry: { bucket: string; key: string }) => string;
   /** Whether the Map has entries of several buckets. */
-  isOfSeveral: boolean;
+  _isOfSeveral: boolean;
 }
 
 export class BucketState<T> {
   /** Everything up to the present has come since the connection began. */
-  synced = false;
+  _synced = false;
   /** The gateway has lost its source. */
-  stale = false;
+  _stale = false;
   /** The bucket does not exist. */
-  deleted = false;
+  _deleted = false;
   /** The last position at which the changes, folded, gave the bucket's state. */
-  point: Position = { revision: 0, epoch: "" };
+  _point: Position = { revision: 0, epoch: "" };
 
-  readonly bucket: string;
+  readonly _bucket: string;
   #shared: Shared<T>;
   // The snapshot on its way, by key; null if changes go directly to the view.
   #staging: Map<string, Entry<T>> | null = new Map();
@@ -51,23 +51,23 @@ export class BucketState<T> {
   #removed: Position = { epoch: "", revision: 0 }; // An older put must not undo the last removal.
 
   constructor(bucket: string, shared: Shared<T>) {
-    this.bucket = bucket;
+    this._bucket = bucket;
     this.#shared = shared;
   }
 
   /** Whether a snapshot is on its way, which is not shown before it is complete. */
-  get inSnapshot(): boolean {
+  get _inSnapshot(): boolean {
     return this.#staging !== null;
   }
 
   /** Notes that what is shown is complete up to the saved id, so that no snapshot is expected. */
-  restored(): void {
+  _restored(): void {
     this.#staging = null;
   }
 
   /** Begins a connection. Without a last event id the gateway sends a snapshot. */
-  connecting(lastEventId: string): void {
-    this.synced = this.stale = false;
+  _connecting(lastEventId: string): void {
+    this._synced = this._stale = false;
     if (lastEventId === "") this.#stage();
   }
 
@@ -77,8 +77,8 @@ export class BucketState<T> {
   }
 
   /** Begins a full snapshot. What is shown stays until the snapshot is complete. */
-  reset(): void {
-    this.synced = this.stale = this.deleted = false; // The gateway has its source.
+  _reset(): void {
+    this._synced = this._stale = this._deleted = false; // The gateway has its source.
     this.#stage();
     this.#cause = "reset";
   }
@@ -87,17 +87,17 @@ export class BucketState<T> {
    * Applies one revision of one key to the snapshot or to what was told, and returns the
    * differences from that.
    */
-  take(operation: string, data: WireEntry): Change<T>[] {
-    const { view, decode, mapKey } = this.#shared;
+  _take(operation: string, data: WireEntry): Change<T>[] {
+    const { _view: view, _decode: decode, _mapKey: mapKey } = this.#shared;
     const key = mapKey(data);
     const staging = this.#staging;
-    const previous = staging ? staging.get(key) : view.get(key);
+    const previous = staging ? staging.get(key) : view._get(key);
     if (!this.#isNewer(data, previous)) return [];
 
-    const told = view.get(key);
-    const entry = operation === "put" ? entryOf(data, decode, told) : undefined;
+    const told = view._get(key);
+    const entry = operation === "put" ? entryOf(data, decode) : undefined;
     if (!entry) this.#removed = { epoch: data.epoch, revision: data.revision };
-    if (!staging) view.set(key, entry);
+    if (!staging) view._set(key, entry);
     else if (entry) staging.set(key, sameRevision(entry, told) ? told! : entry);
     else staging.delete(key);
     if (staging || (!entry && !previous)) return [];
@@ -115,37 +115,37 @@ export class BucketState<T> {
    * Drops keys that are gone without a marker, unless a later revision of them has come, and
    * returns the differences from what was told.
    */
-  drop(removed: { key: string; revision: number }[]): Change<T>[] {
-    const { view, mapKey } = this.#shared;
+  _drop(removed: { key: string; revision: number }[]): Change<T>[] {
+    const { _view: view, _mapKey: mapKey } = this.#shared;
     const changes: Change<T>[] = [];
     for (const { key: name, revision } of removed) {
-      const key = mapKey({ bucket: this.bucket, key: name });
-      const previous = this.#staging ? this.#staging.get(key) : view.get(key);
+      const key = mapKey({ bucket: this._bucket, key: name });
+      const previous = this.#staging ? this.#staging.get(key) : view._get(key);
       if (!previous || previous.revision > revision) continue;
       if (this.#staging?.delete(key)) continue;
-      view.set(key, undefined);
+      view._set(key, undefined);
       changes.push({ key, entry: undefined, previous });
     }
     return changes;
   }
 
   /** Notes how far the stream has come, with the id of the event that told it. */
-  reach({ revision = 0, exact }: Progress, id: string): void {
-    if (exact) this.point = { revision, epoch: epochOf(id, this.bucket) };
+  _reach({ revision = 0, exact }: Progress, id: string): void {
+    if (exact) this._point = { revision, epoch: epochOf(id, this._bucket) };
   }
 
   /** Whether the stream has come to a position at an exact point. */
-  hasReached(position: Position): boolean {
-    return this.point.epoch !== "" && reaches(this.point, position);
+  _hasReached(position: Position): boolean {
+    return this._point.epoch !== "" && reaches(this._point, position);
   }
 
   /**
    * Ends the snapshot or the replay. A snapshot replaces what was shown, in one step.
    * @param now the time; entries that have expired meanwhile are left out
    */
-  sync(now: number): { cause: "snapshot" | "reset"; changes: Change<T>[] } {
-    this.synced = true;
-    this.stale = this.deleted = false;
+  _sync(now: number): { cause: "snapshot" | "reset"; changes: Change<T>[] } {
+    this._synced = true;
+    this._stale = this._deleted = false;
     const cause = this.#cause;
     if (this.#staging === null) return { cause, changes: [] };
     const next = this.#staging;
@@ -154,41 +154,41 @@ export class BucketState<T> {
   }
 
   #swap(next: Map<string, Entry<T>>, now: number): Change<T>[] {
-    const { view } = this.#shared;
+    const { _view: view } = this.#shared;
     const changes: Change<T>[] = [];
     for (const [key, entry] of next) if (expiryOf(entry) <= now) next.delete(key);
     for (const [key, previous] of view) {
-      if (!this.owns(previous) || next.has(key)) continue;
-      view.set(key, undefined);
+      if (!this._owns(previous) || next.has(key)) continue;
+      view._set(key, undefined);
       changes.push({ key, entry: undefined, previous });
     }
     for (const [key, entry] of next) {
-      const previous = view.get(key);
+      const previous = view._get(key);
       if (sameRevision(entry, previous)) continue; // The object stays the same.
-      view.set(key, entry);
+      view._set(key, entry);
       changes.push({ key, entry, previous });
     }
     return changes;
   }
 
   /** Whether an entry in the Map is of this bucket. */
-  owns(entry: Entry): boolean {
-    return !this.#shared.isOfSeveral || entry.bucket === this.bucket;
+  _owns(entry: Entry): boolean {
+    return !this.#shared._isOfSeveral || entry.bucket === this._bucket;
   }
 
   /** The digest of what was told, as the gateway makes it. */
-  digest(): string {
+  _digest(): string {
     const told: Entry[] = [];
-    for (const [, entry] of this.#shared.view) if (this.owns(entry)) told.push(entry);
+    for (const [, entry] of this.#shared._view) if (this._owns(entry)) told.push(entry);
     return digestOf(told);
   }
 
   /** Empties the bucket, and returns the differences. */
-  bucketDeleted(): Change<T>[] {
+  _bucketDeleted(): Change<T>[] {
     this.#staging = null;
-    this.synced = this.deleted = true;
-    this.stale = false;
-    this.point = { ...this.point, revision: Infinity }; // Nothing of this life is left.
+    this._synced = this._deleted = true;
+    this._stale = false;
+    this._point = { ...this._point, revision: Infinity }; // Nothing of this life is left.
     return this.#swap(new Map(), 0);
   }
 }

@@ -1,8 +1,9 @@
 /**
- * Tickets for streams. A browser's EventSource cannot send a header, and a credential must not
- * stand in a URL. So the credential is sent to POST /tickets, and its answer stands in the URL: it
- * is good for the streams of what it was made for, and for nothing else.
+ * Tickets for streams. The credential is sent to POST /tickets, and its answer stands in the URL of
+ * a stream: it is good for the streams of what it was made for, and for nothing else.
  */
+import { watchesOf } from "./address.js";
+import { request, type StreamOptions } from "./connection.js";
 import { StreamError, refusal } from "./problem.js";
 
 /** A ticket with less time than so many milliseconds is not used for another connection. */
@@ -28,42 +29,28 @@ export type TicketSource =
       url?: string | URL;
     };
 
-/** What a watch follows, as POST /tickets takes it. */
-function watchesOf(url: URL): string[] {
-  const watches = url.searchParams.getAll("watch");
-  if (watches.length > 0) return watches;
-  const bucket = decodeURIComponent(url.pathname.split("/").at(-2)!);
-  const filters = url.searchParams.getAll("filter");
-  return filters.length === 0 ? [bucket] : filters.map((filter) => `${bucket}:${filter}`);
-}
-
 /** The address of /tickets of the gateway at which a watch is. */
 function besides(url: URL): URL {
   const path = url.pathname.replace(/(\/buckets\/[^/]*)?\/watch$/, "/tickets");
   return new URL(path, url);
 }
 
-/** What tickets need of the options of a stream. */
-export interface TicketOptions {
-  source: TicketSource;
-  fetch: typeof fetch;
-  withCredentials: boolean;
-  now: () => number;
-}
-
 export class Tickets {
-  #options: TicketOptions;
+  #source: TicketSource;
+  #options: StreamOptions;
   #ticket = ""; // "" if another one must be made.
   #goodUntil = 0;
   #connections = 0; // For so many the ticket was used.
 
-  constructor(options: TicketOptions) {
+  constructor(source: TicketSource, options: StreamOptions) {
+    this.#source = source;
     this.#options = options;
   }
 
   /** Returns the url of a watch with a ticket, which it makes if there is none. */
-  async addTo(url: URL): Promise<URL> {
-    if (this.#ticket === "" || this.#goodUntil <= this.#options.now()) await this.#get(url);
+  async _addTo(url: URL): Promise<URL> {
+    const { now = Date.now } = this.#options;
+    if (this.#ticket === "" || this.#goodUntil <= now()) await this.#get(url);
     this.#connections++;
     const withTicket = new URL(url);
     withTicket.searchParams.set("ticket", this.#ticket);
@@ -71,7 +58,7 @@ export class Tickets {
   }
 
   /** Makes the next connection have another ticket. */
-  forget(): void {
+  _forget(): void {
     this.#ticket = "";
     this.#connections = 0;
   }
@@ -80,14 +67,14 @@ export class Tickets {
    * Reports whether another ticket may help after a stream was refused: not if the one that was
    * refused had been made for that very stream, nor if there is no other.
    */
-  mayHelp(error: StreamError): boolean {
+  _mayHelp(error: { status?: number | undefined }): boolean {
     const isOld = error.status === 401 && this.#connections > 1;
-    this.forget();
-    return isOld && typeof this.#options.source !== "string";
+    this._forget();
+    return isOld && typeof this.#source !== "string";
   }
 
   async #get(url: URL): Promise<void> {
-    const { source } = this.#options;
+    const source = this.#source;
     const got =
       typeof source === "string" ? source
       : typeof source === "function" ? await source()
@@ -105,13 +92,10 @@ export class Tickets {
   ): Promise<Ticket> {
     const sent = new Headers(typeof headers === "function" ? await headers() : headers);
     sent.set("Content-Type", "application/json");
-    const { fetch } = this.#options;
-    const response = await fetch(new URL(at ?? besides(url), url), {
+    const response = await request(this.#options, new URL(at ?? besides(url), url), {
       method: "POST",
       headers: sent,
       body: JSON.stringify({ watch: watchesOf(url) }),
-      cache: "no-store",
-      credentials: this.#options.withCredentials ? "include" : "same-origin",
     });
     if (!response.ok) throw new StreamError(...(await refusal(response)));
     return response.json();

@@ -36,7 +36,7 @@ export function wireOf<T>(
 ): Record<string, unknown> {
   const { op, key, ifRevision, ifAbsent } = operation;
   const wire = { op, key, if_revision: ifRevision, if_absent: ifAbsent };
-  const ttl = "ttl" in operation && operation.ttl ? durationOf(operation.ttl) : undefined;
+  const ttl = durationOf((operation as { ttl?: number | string }).ttl);
   if (operation.op !== "put") return { ...wire, ttl };
   const value = check(schema, operation.value);
   const { body, contentType } = encode(value, operation.contentType);
@@ -45,7 +45,7 @@ export function wireOf<T>(
 
 // The member that has the value.
 function member(value: unknown, body: unknown): Record<string, unknown> {
-  if (body instanceof Blob) throw new TypeError("a transaction takes bytes, and no Blob");
+  if (body instanceof Blob) throw new TypeError("a transaction takes no Blob");
   if (typeof body !== "string") return { base64: toBase64(body as BufferSource) };
   return body === value ? { text: body } : { value };
 }

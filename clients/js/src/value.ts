@@ -20,31 +20,20 @@ export type Validation<T> =
   | { readonly value: T; readonly issues?: undefined }
   | { readonly issues: readonly Issue[] };
 
-/** Reads the value of an entry; parts of it that `previous` has as well stay the same objects. */
-export type Decode<T> = (
-  data: WireEntry,
-  previous?: T,
-) => { value: T; issues?: readonly Issue[] | undefined };
+/** Reads the value of an entry. */
+export type Decode<T> = (data: WireEntry) => { value: T; issues?: readonly Issue[] | undefined };
 
 const ofBase64 = (text: string): Uint8Array =>
   Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
 
-/** The value of an entry as it was sent. */
-function valueOf({ value, text, base64 }: WireEntry): unknown {
-  if (value !== undefined) return value;
-  if (text !== undefined) return text;
-  return base64 === undefined ? undefined : ofBase64(base64);
-}
-
 /** Makes a Decode. What the schema makes of a value is the value, unless it does not match. */
 export const decodeBy =
   <T>(schema?: Schema<unknown, T>): Decode<T> =>
-  (data, previous) => {
-    const value = share(previous, valueOf(data)) as T;
-    if (!schema || value === undefined) return { value };
-    const checked = validate(schema, value);
-    if (checked.issues) return { value, issues: checked.issues };
-    return { value: share(previous, checked.value) as T };
+  ({ value, text, base64 }) => {
+    const stored = (value ?? text ?? (base64 === undefined ? value : ofBase64(base64))) as T;
+    if (!schema || stored === undefined) return { value: stored };
+    const checked = validate(schema, stored);
+    return checked.issues ? { value: stored, issues: checked.issues } : checked;
   };
 
 function validate<T>(schema: Schema<unknown, T>, value: unknown): Validation<T> {
@@ -67,8 +56,8 @@ export class InvalidValue extends Problem {
 
   constructor(readonly issues: readonly Issue[]) {
     const [first] = issues;
-    const path = first?.path?.map((part) => (typeof part === "object" ? part.key : part)) ?? [];
-    super([path.join("."), first?.message].filter(Boolean).join(": "), { code: "invalid-value" });
+    const path = first?.path?.map((part) => (part as { key: PropertyKey }).key ?? part);
+    super(`${path?.join(".") ?? ""}: ${first?.message}`, { code: "invalid-value" });
   }
 }
 
@@ -103,32 +92,4 @@ export function encode(value: unknown, contentType?: string): Encoded {
   const body = JSON.stringify(value) as string | undefined;
   if (body === undefined) throw new TypeError(`${typeof value} is no value that can be stored`);
   return { body, contentType: contentType ?? "application/json" };
-}
-
-/** How deep values are compared. What is deeper is taken as it came. */
-const DEEPEST = 100;
-
-/**
- * Returns `next` with those parts of `previous` that are equal to its own: what has not changed
- * stays the same object, so that a view can compare by reference.
- */
-export function share(previous: unknown, next: unknown, depth = 0): unknown {
-  if (previous === next || !isPlain(previous) || !isPlain(next) || depth > DEEPEST) return next;
-  if (Array.isArray(previous) !== Array.isArray(next) || Object.hasOwn(next, "__proto__")) {
-    return next;
-  }
-  const keys = Object.keys(next);
-  let same = keys.length === Object.keys(previous).length;
-  const shared: Record<string, unknown> = Array.isArray(next) ? ([] as unknown as {}) : {};
-  for (const key of keys) {
-    shared[key] = share(previous[key], next[key], depth + 1);
-    if (!Object.hasOwn(previous, key) || shared[key] !== previous[key]) same = false;
-  }
-  return same ? previous : shared;
-}
-
-function isPlain(value: unknown): value is Record<string, unknown> {
-  if (typeof value !== "object" || value === null) return false;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || Array.isArray(value);
 }

@@ -8,46 +8,46 @@ import type { Entry } from "./entry.js";
  */
 export class View<T> {
   /** What the page sees. It is always the same object. */
-  readonly map = new Map<string, Entry<T>>();
+  readonly _map = new Map<string, Entry<T>>();
   #held = new Map<string, Entry<T> | undefined>();
 
   /** Returns what was told of a key. */
-  get(key: string): Entry<T> | undefined {
-    return this.#held.has(key) ? this.#held.get(key) : this.map.get(key);
+  _get(key: string): Entry<T> | undefined {
+    return this.#held.has(key) ? this.#held.get(key) : this._map.get(key);
   }
 
   /** Notes what was told of a key, undefined if it has no value. */
-  set(key: string, entry: Entry<T> | undefined): void {
+  _set(key: string, entry: Entry<T> | undefined): void {
     if (this.#held.has(key)) this.#held.set(key, entry);
     else this.#show(key, entry);
   }
 
   /** Whether a local change of a key is shown. */
-  isHeld(key: string): boolean {
+  _isHeld(key: string): boolean {
     return this.#held.has(key);
   }
 
   /** Shows a local change of a key until it is released. */
-  hold(key: string, entry: Entry<T> | undefined): void {
-    if (!this.#held.has(key)) this.#held.set(key, this.map.get(key));
+  _hold(key: string, entry: Entry<T> | undefined): void {
+    if (!this.#held.has(key)) this.#held.set(key, this._map.get(key));
     this.#show(key, entry);
   }
 
   /** Shows what was told of a key. */
-  release(key: string): void {
-    const told = this.get(key);
+  _release(key: string): void {
+    const told = this._get(key);
     this.#held.delete(key);
     this.#show(key, told);
   }
 
   #show(key: string, entry: Entry<T> | undefined): void {
-    if (entry) this.map.set(key, entry);
-    else this.map.delete(key);
+    if (entry) this._map.set(key, entry);
+    else this._map.delete(key);
   }
 
   /** What was told, whatever is shown. It may be changed meanwhile, as a Map may. */
   *[Symbol.iterator](): IterableIterator<[string, Entry<T>]> {
-    for (const pair of this.map) if (!this.#held.has(pair[0])) yield pair;
+    for (const pair of this._map) if (!this.#held.has(pair[0])) yield pair;
     for (const [key, entry] of this.#held) if (entry) yield [key, entry];
   }
 }

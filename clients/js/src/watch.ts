@@ -1,8 +1,8 @@
 /** The changes of a bucket as an async iterator. */
 import type { Bucket } from "./bucket.js";
+import { Connection } from "./connection.js";
 import { revisionOf, type Entry, type Revision, type WireEntry } from "./entry.js";
 import { problemOf, type ProblemDocument } from "./problem.js";
-import { Transport } from "./transport.js";
 
 /** What a watch selects, and what it gives. */
 export interface WatchQuery {
@@ -70,35 +70,32 @@ export async function* watch<T>(
     failure = error;
     wake();
   };
-  // An EventSource cannot be made to wait.
-  const transport = new Transport(
+  const connection = new Connection(
     url,
-    { ...bucket._client._transport, EventSource: null, lastEventId: options.after },
-    () => {},
+    bucket._client._stream,
     {
-      onConnecting: () => {},
-      onOpen: () => {},
-      onEvent({ type: event, data: text, id }) {
+      _event({ type: event, data: text, id }) {
         const data = JSON.parse(text);
         if (event === "problem") throw problemOf(data as ProblemDocument);
-        if (event === "goaway") transport.goAway(data.reason);
+        if (event === "goaway") connection._goAway(data.reason);
         const told = CHANGES.includes(event)
           ? revisionOf(data as WireEntry, bucket._decode)
           : data;
         waiting.push({ event, id, ...told });
         wake();
       },
-      onDown(error) {
-        if ((error as { permanent?: boolean }).permanent) end(error);
+      _down(error, retryIn) {
+        if (retryIn === undefined) end(error);
       },
-      drained: () =>
+      _drained: () =>
         waiting.length < MOST_WAITING ? undefined : new Promise<void>((done) => (resume = done)),
     },
+    options.after,
   );
   const abort = () => end(signal!.reason);
   signal?.addEventListener("abort", abort);
   try {
-    transport.connection.connect();
+    connection._connect();
     for (;;) {
       if (signal?.aborted) throw signal.reason;
       const taken = waiting;
@@ -111,7 +108,7 @@ export async function* watch<T>(
     }
   } finally {
     signal?.removeEventListener("abort", abort);
-    transport.connection.close();
+    connection._close();
     resume();
   }
 }

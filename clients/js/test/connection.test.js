@@ -174,7 +174,6 @@ test("headers are asked for before every connection", async (t) => {
   const gateway = await scripted(t, [stream([sync(1)], { end: true }), stream([sync(1)])]);
   let asked = 0;
   watched(t, gateway.url, {
-    EventSource: undefined,
     headers: async () => ({ Authorization: `Bearer ${++asked}` }),
   });
   await until("two connections", () => gateway.requests.length === 2);
@@ -220,56 +219,4 @@ test("a url that cannot be had, for whatever reason, is asked for again", async 
   const { live, statuses } = watched(t, () => answers.shift()());
   await live.ready;
   assert.ok(statuses[0].error instanceof Error && statuses[1].error instanceof Error);
-});
-
-/** An EventSource that a test drives. It connects nowhere. */
-class Source extends EventTarget {
-  static CLOSED = 2;
-  static opened = [];
-  CLOSED = 2;
-  readyState = 1;
-  constructor(url) {
-    super();
-    this.url = new URL(url);
-    Source.opened.push(this);
-  }
-  close() {
-    this.readyState = 2;
-  }
-  say(type, lastEventId, data) {
-    this.dispatchEvent(Object.assign(new Event(type), { data: JSON.stringify(data), lastEventId }));
-  }
-  fail(readyState) {
-    this.readyState = readyState;
-    this.onerror();
-  }
-}
-
-test("an EventSource that is closed: why is asked from where it had come to", async (t) => {
-  const gateway = await scripted(t, [refuse(404)]);
-  Source.opened = [];
-  const { live, reached } = watched(t, gateway.url, { EventSource: Source });
-  await until("it is opened", () => Source.opened.length === 1);
-  const [source] = Source.opened;
-  source.onopen();
-  source.say("sync", "7-e1", { bucket: "shop", revision: 7, exact: true });
-  await live.ready;
-  source.fail(2);
-  await reached("failed");
-  assert.equal(source.url.searchParams.get("last_event_id"), null);
-  assert.equal(gateway.requests[0].query.last_event_id, "7-e1");
-});
-
-test("close() when an EventSource has lost its connection leaves no timer", async (t) => {
-  Source.opened = [];
-  const { live } = watched(t, "http://127.0.0.1:1/buckets/shop/watch", {
-    EventSource: Source,
-    onStatus: (status, { error }) => error && status !== "closed" && live.close(),
-  });
-  await until("it is opened", () => Source.opened.length === 1);
-  const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
-  const before = timers();
-  Source.opened[0].fail(0);
-  assert.equal(live.status, "closed");
-  assert.ok(timers() < before, "the timer for silence is gone");
 });

@@ -61,7 +61,10 @@ const problemOf = (status) => ({
   detail: `why ${status}`,
 });
 
-/** Starts a gateway that follows the steps. It ends with the test. */
+/**
+ * Starts a gateway that follows the steps, or a function that chooses a step for each request. It
+ * ends with the test.
+ */
 export async function scripted(t, steps) {
   const requests = [];
   const responses = [];
@@ -70,7 +73,7 @@ export async function scripted(t, steps) {
     const query = Object.fromEntries(url.searchParams);
     requests.push({ at: Date.now(), url, headers: request.headers, query });
     responses.push(response);
-    const step = steps[requests.length - 1];
+    const step = typeof steps === "function" ? steps(request) : steps[requests.length - 1];
     if (step) step(request, response);
     else refuse(503)(request, response);
   });

@@ -9,11 +9,11 @@ function parse(chunks, lastEventId) {
   const events = [];
   const retries = [];
   const parser = new EventStreamParser(
-    { onEvent: (e) => events.push(e), onRetry: (ms) => retries.push(ms) },
+    { _event: (e) => events.push(e), _retry: (ms) => retries.push(ms) },
     lastEventId,
   );
-  for (const chunk of chunks) parser.push(chunk);
-  return { events, retries, lastEventId: parser.lastEventId };
+  for (const chunk of chunks) parser._push(chunk);
+  return { events, retries, lastEventId: parser._lastEventId };
 }
 
 const message = (data, id = "") => ({ type: "message", data, id });

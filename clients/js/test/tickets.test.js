@@ -112,34 +112,6 @@ test("a refused credential is the end, and a gateway that is away is not", async
   assert.ok(!text.includes("secret"), text);
 });
 
-test("an EventSource is given the ticket, and never the credential", async (t) => {
-  const made = [];
-  const gateway = await scripted(t, [grant("t1", made), grant("t2", made)]);
-  const urls = [];
-  class Source extends EventTarget {
-    CLOSED = 2;
-    readyState = 1;
-    constructor(url) {
-      super();
-      urls.push(url);
-      queueMicrotask(() => this.onopen());
-      if (urls.length > 1) return;
-      queueMicrotask(() => this.#send("goaway", "", '{"reason":"auth-expiring"}'));
-    }
-    #send(type, lastEventId, data) {
-      this.dispatchEvent(Object.assign(new Event(type), { lastEventId, data }));
-    }
-    close() {
-      this.readyState = 2;
-    }
-  }
-  watched(t, gateway.url, { ...withTicket, EventSource: Source });
-  await until("the second stream", () => urls.length === 2);
-  const tickets = urls.map((url) => new URL(url).searchParams.get("ticket"));
-  assert.deepEqual(tickets, ["t1", "t2"]);
-  assert.ok(!urls.join().includes("secret"));
-});
-
 test("headers of the stream and of the ticket exclude each other", () => {
   const both = { ...withTicket, headers: { Authorization: SECRET } };
   assert.throws(() => liveMap("http://127.0.0.1:9/watch?watch=a", both), TypeError);

@@ -7,7 +7,6 @@ export function watched(t, url, options = {}) {
   const statuses = [];
   const calls = [];
   const live = liveMap(url, {
-    EventSource: null,
     retry: 20,
     onStatus: (status, detail) => statuses.push({ status, ...detail }),
     onChange: (changes, cause) =>

@@ -17,9 +17,11 @@ export declare function bucketPath(bucket: string): string;
  */
 export declare const keyPath: (key: string) => string;
 /** An entity tag. A text and a number are taken as they are, as `"*"` and `42` are. */
-export declare function tagOf(tag: string | number | Position): string;
+export declare const tagOf: (tag: string | number | Position | undefined) => string | undefined;
+/** What a stream follows, as POST /tickets takes it: `<bucket>:<filter>`, or `<bucket>`. */
+export declare function watchesOf(url: URL): string[];
 /** The epoch in the id of a stream, "" if there is none. `bucket` chooses one of several. */
-export declare function epochOf(id: string, bucket: string): string;
+export declare const epochOf: (id: string, bucket: string) => string;
 /**
  * Reports whether one position is at or after another. An epoch is the time in microseconds at
  * which the bucket was created, in base 36, so a later life of the bucket is after an earlier one.
@@ -28,4 +30,4 @@ export declare function reaches(at: Position, other: Position): boolean;
 /** Milliseconds of a Go duration, such as "1m30s". */
 export declare function milliseconds(duration: string): number;
 /** A Go duration. A number is of milliseconds. */
-export declare const durationOf: (time: string | number) => string;
+export declare const durationOf: (time: string | number | undefined) => string | undefined;

@@ -3,7 +3,7 @@ import type { Entry } from "./entry.js";
 import { Live, type LiveMapOptions } from "./live-map.js";
 import { Problem } from "./problem.js";
 import type { WatchQuery } from "./watch.js";
-export interface BucketMapOptions<T = unknown> extends WatchQuery, Pick<LiveMapOptions<T>, "onChange" | "onStatus" | "saved" | "signal" | "EventSource"> {
+export interface BucketMapOptions<T = unknown> extends WatchQuery, Pick<LiveMapOptions<T>, "onChange" | "onStatus" | "saved" | "signal"> {
     /** Has keys that are gone without a marker reported one by one, instead of by a reset. */
     removals?: "event" | undefined;
     /** Compares what the Map has with the gateway's digest of it. */

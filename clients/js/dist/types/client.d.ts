@@ -1,19 +1,19 @@
 import { Bucket, type BucketOptions } from "./bucket.js";
+import type { StreamOptions } from "./connection.js";
 import { type ClientOptions, type RequestOptions } from "./request.js";
 import type { TicketSource } from "./tickets.js";
-import type { TransportOptions } from "./transport.js";
 /** How a client reaches the gateway, and who it is. */
 export interface CreateClientOptions extends ClientOptions {
     /**
      * `true` opens streams with tickets, which the client makes with its token or headers. Else where
      * tickets for streams come from: a function that gets one from the page's own server, or one.
-     * Without it, streams have the token or the headers, and are opened by fetch.
+     * Without it, streams have the token or the headers.
      */
     ticket?: true | Exclude<TicketSource, {
         headers: unknown;
     }> | undefined;
     /** How streams are opened and kept. */
-    stream?: Pick<TransportOptions, "EventSource" | "retry" | "maxRetry" | "idleTimeout" | "now"> | undefined;
+    stream?: Pick<StreamOptions, "retry" | "maxRetry" | "idleTimeout" | "now"> | undefined;
 }
 export declare class Client {
     #private;

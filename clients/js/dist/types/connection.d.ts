@@ -1,49 +1,65 @@
-/**
- * Keeps one event stream connected, by EventSource or by fetch. Each connection resumes at the last
- * event id of the one before.
- */
-import { StreamError } from "./problem.js";
 import { type ServerSentEvent } from "./sse.js";
+import { type TicketSource } from "./tickets.js";
+/** How a stream is opened, and kept. */
+export interface StreamOptions {
+    /** Headers to send, such as Authorization. A function is called before every connection. */
+    headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined;
+    /**
+     * Gets a ticket before it connects, and another one when that is used up: before it ends, and if
+     * it is refused. So no stream has the credential itself.
+     */
+    ticket?: TicketSource | undefined;
+    /** Ends it, as close() does. */
+    signal?: AbortSignal | undefined;
+    /** Default: globalThis.fetch. */
+    fetch?: typeof fetch | undefined;
+    /** Whether to send cookies to another origin too. */
+    withCredentials?: boolean | undefined;
+    /** Milliseconds until the next attempt, unless the gateway says otherwise. Default: 3000. */
+    retry?: number | undefined;
+    /** The longest wait after failures, in milliseconds. Default: 30000. */
+    maxRetry?: number | undefined;
+    /**
+     * Milliseconds of silence after which a connection counts as broken, the wait for `url` and
+     * `headers` included. It doubles with each such connection, up to 16 times, until a bookmark
+     * comes. Default: three heartbeats and 5 s.
+     */
+    idleTimeout?: number | undefined;
+    /** Returns the time in milliseconds by which entries expire. Default: Date.now. */
+    now?: (() => number) | undefined;
+}
+/** The address of a watch. A function is called before every connection. */
+export type WatchURL = string | URL | (() => string | URL | Promise<string | URL>);
+/** What a connection calls. */
+export interface Hooks {
+    /** Each url that was given, before a ticket is added to it. */
+    _begun?: (url: URL) => void;
+    _connecting?: (lastEventId: string) => void;
+    _event: (event: ServerSentEvent) => void;
+    _open?: () => void;
+    /** Without retryIn there is no other attempt. */
+    _down: (error: Error, retryIn?: number) => void;
+    /** Nothing more is read before what it returns has resolved. */
+    _drained?: () => Promise<void> | undefined;
+}
 /** The longest time of a timer, in milliseconds. A longer one would fire at once. */
 export declare const LONGEST_TIMEOUT: number;
-/** What a connection needs, and what it calls. */
-export interface ConnectionOptions {
-    /** Called before every connection, unless it is a text. */
-    url: string | (() => string | Promise<string>);
-    /** null uses fetch. */
-    EventSource: typeof EventSource | null;
-    fetch: typeof fetch;
-    /** Called before every connection. */
-    headers?: (() => HeadersInit | undefined | Promise<HeadersInit | undefined>) | undefined;
-    withCredentials: boolean;
-    /** Milliseconds to wait, until the gateway says otherwise. */
-    retry: number;
-    maxRetry: number;
-    /** Returns after how many milliseconds of silence a connection counts as broken. */
-    idleTimeout: () => number;
-    lastEventId: string;
-    now: () => number;
-    onConnecting: (lastEventId: string) => void;
-    onEvent: (event: ServerSentEvent) => void;
-    onOpen: () => void;
-    /** Without retryIn the EventSource reconnects by itself, or nothing does. */
-    onDown: (error: Error, retryIn?: number) => void;
-    /** Whether to try again after a refusal that would be final else. */
-    mayRetry?: (error: StreamError) => boolean;
-    /** By fetch, nothing more is read before what it returns has resolved. */
-    drained?: () => Promise<void> | undefined;
-}
 export declare class Connection {
     #private;
     /** The id to resume at, "" before the first. */
-    lastEventId: string;
-    constructor(options: ConnectionOptions);
-    connect(): Promise<void>;
-    close(): void;
-    /** Connects anew within some milliseconds, and keeps the connection that there is until then. */
-    renew(within: number): void;
+    _lastEventId: string;
+    constructor(url: WatchURL, options: StreamOptions, hooks: Hooks, lastEventId?: string);
+    _connect(): Promise<void>;
+    _close(): void;
     /** Connects anew without the last event id, so that everything is sent again. */
-    restart(): void;
+    _restart(): void;
+    /**
+     * Takes the announcement that the stream will end. The next connection needs another ticket. One
+     * whose time is over soon is replaced before.
+     */
+    _goAway(reason: string): void;
     /** Whether nothing was heard for so long that the connection counts as broken. */
-    get isOverdue(): boolean;
+    get _isOverdue(): boolean;
 }
+/** Sends one request, whose answer no cache has. */
+export declare const request: ({ fetch, withCredentials }: Pick<StreamOptions, "fetch" | "withCredentials">, url: URL, init: RequestInit) => Promise<Response>;

@@ -66,8 +66,8 @@ export interface WireEntry {
     text?: string;
     base64?: string;
 }
-/** Makes an entry of what the gateway sent. A value that `previous` has as well stays the same. */
-export declare function entryOf<T>(data: WireEntry, decode: Decode<T>, previous?: Entry<T>): Entry<T>;
+/** Makes an entry of what the gateway sent. */
+export declare function entryOf<T>(data: WireEntry, decode: Decode<T>): Entry<T>;
 /** Makes a revision of what the gateway sent. */
 export declare function revisionOf<T>(data: WireEntry, decode: Decode<T>): Revision<T>;
 /** Reports whether two entries are of the same revision. */

@@ -1,15 +1,15 @@
 import { type Entry } from "./entry.js";
+import { type StreamOptions, type WatchURL } from "./connection.js";
 import { type ProblemDocument } from "./problem.js";
 import { type Change } from "./state.js";
-import { type TransportOptions, type WatchURL } from "./transport.js";
 import { type Decode } from "./value.js";
 /**
  * Why the Map changed. `snapshot` and `reset` report all differences of one step in one call.
  * `removed` are keys that are gone without a marker. `local` is a change of this page that is shown
- * before it is stored, `confirmed` the moment from which the stream's own entry is shown instead,
- * and `rollback` is a change of this page that was refused.
+ * before it is stored, `stored` gives it the revision that the gateway answered, from `confirmed`
+ * on the stream's own entry is shown, and `rollback` is a change of this page that was refused.
  */
-export type Cause = "put" | "delete" | "purge" | "expire" | "snapshot" | "reset" | "bucket-deleted" | "removed" | "local" | "confirmed" | "rollback";
+export type Cause = "put" | "delete" | "purge" | "expire" | "snapshot" | "reset" | "bucket-deleted" | "removed" | "local" | "stored" | "confirmed" | "rollback";
 /**
  * - `connecting`: it has not been live yet, and has no connection
  * - `syncing`: it is connected, and a snapshot or what was missed is on its way; the Map has what
@@ -39,7 +39,7 @@ export interface StatusDetail {
     error?: Error;
     /** The gateway's problem document. */
     problem?: ProblemDocument | undefined;
-    /** Milliseconds until the next attempt; absent if the EventSource reconnects by itself. */
+    /** Milliseconds until the next attempt. */
     retryIn?: number | undefined;
 }
 /**
@@ -50,7 +50,7 @@ export interface Saved<T = unknown> {
     lastEventId: string;
     entries: Entry<T>[];
 }
-export interface LiveMapOptions<T = unknown> extends TransportOptions {
+export interface LiveMapOptions<T = unknown> extends StreamOptions {
     /** Called after the Map changed, never with an empty list. */
     onChange?: ((changes: Change<T>[], cause: Cause) => void) | undefined;
     onStatus?: ((status: Status, detail: StatusDetail) => void) | undefined;

@@ -39,11 +39,11 @@ export declare class Problem extends Error {
     readonly problem: ProblemDocument | undefined;
     /** For how many milliseconds the gateway asks to wait. */
     readonly retryAfter: number | undefined;
-    constructor(message: string, init?: ProblemInit);
-    get type(): string | undefined;
-    get title(): string | undefined;
+    readonly type: string | undefined;
+    readonly title: string | undefined;
     /** What is wrong and what to do about it, in the gateway's words. */
-    get detail(): string | undefined;
+    readonly detail: string | undefined;
+    constructor(message: string, { code, status, problem, retryAfter, cause }?: ProblemInit);
     /** Of `revision-mismatch` and `key-exists`: the revision that the key has now. */
     get currentRevision(): number | undefined;
 }

@@ -24,6 +24,8 @@ export interface RequestOptions {
     /** Gives the request up. A change may have been made all the same. */
     signal?: AbortSignal | undefined;
     timeout?: number | undefined;
+    /** How often it is sent again where that is safe; Infinity: until there is an answer. */
+    retries?: number | undefined;
 }
 /** Sends a request until it has a result, and reads the answer. */
 export type Send = <R>(method: string, path: string, options: RequestOptions, read: (response: Response) => Promise<R> | R) => Promise<R>;

@@ -1,6 +1,5 @@
 /**
- * The wire format of Server-Sent Events (HTML Standard, §9.2.6). It is used where there is no
- * EventSource, or a header is needed.
+ * The wire format of Server-Sent Events (HTML Standard, §9.2.6).
  */
 /** One event, as an EventSource would dispatch it. */
 export interface ServerSentEvent {
@@ -13,9 +12,9 @@ export interface ServerSentEvent {
 }
 /** What a parser calls as a stream comes in. */
 export interface EventStreamCallbacks {
-    onEvent: (event: ServerSentEvent) => void;
+    _event: (event: ServerSentEvent) => void;
     /** The server's `retry:` field. */
-    onRetry?: (milliseconds: number) => void;
+    _retry?: (milliseconds: number) => void;
 }
 /**
  * Parses one response body in chunks that may end anywhere: in the middle of a character, of a
@@ -25,11 +24,11 @@ export interface EventStreamCallbacks {
 export declare class EventStreamParser {
     #private;
     /** The id to send with the next request. A block without data changes it as well: a bookmark. */
-    lastEventId: string;
+    _lastEventId: string;
     /**
      * @param lastEventId the id that was sent with the request; it is valid until the stream names
      *     another
      */
     constructor(callbacks: EventStreamCallbacks, lastEventId?: string);
-    push(chunk: Uint8Array): void;
+    _push(chunk: Uint8Array): void;
 }

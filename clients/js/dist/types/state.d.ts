@@ -21,65 +21,65 @@ export interface Progress {
 }
 /** What is the same for all buckets of a live map. */
 export interface Shared<T> {
-    view: View<T>;
-    decode: Decode<T>;
+    _view: View<T>;
+    _decode: Decode<T>;
     /** Returns the key of an entry in the Map. */
-    mapKey: (entry: {
+    _mapKey: (entry: {
         bucket: string;
         key: string;
     }) => string;
     /** Whether the Map has entries of several buckets. */
-    isOfSeveral: boolean;
+    _isOfSeveral: boolean;
 }
 export declare class BucketState<T> {
     #private;
     /** Everything up to the present has come since the connection began. */
-    synced: boolean;
+    _synced: boolean;
     /** The gateway has lost its source. */
-    stale: boolean;
+    _stale: boolean;
     /** The bucket does not exist. */
-    deleted: boolean;
+    _deleted: boolean;
     /** The last position at which the changes, folded, gave the bucket's state. */
-    point: Position;
-    readonly bucket: string;
+    _point: Position;
+    readonly _bucket: string;
     constructor(bucket: string, shared: Shared<T>);
     /** Whether a snapshot is on its way, which is not shown before it is complete. */
-    get inSnapshot(): boolean;
+    get _inSnapshot(): boolean;
     /** Notes that what is shown is complete up to the saved id, so that no snapshot is expected. */
-    restored(): void;
+    _restored(): void;
     /** Begins a connection. Without a last event id the gateway sends a snapshot. */
-    connecting(lastEventId: string): void;
+    _connecting(lastEventId: string): void;
     /** Begins a full snapshot. What is shown stays until the snapshot is complete. */
-    reset(): void;
+    _reset(): void;
     /**
      * Applies one revision of one key to the snapshot or to what was told, and returns the
      * differences from that.
      */
-    take(operation: string, data: WireEntry): Change<T>[];
+    _take(operation: string, data: WireEntry): Change<T>[];
     /**
      * Drops keys that are gone without a marker, unless a later revision of them has come, and
      * returns the differences from what was told.
      */
-    drop(removed: {
+    _drop(removed: {
         key: string;
         revision: number;
     }[]): Change<T>[];
     /** Notes how far the stream has come, with the id of the event that told it. */
-    reach({ revision, exact }: Progress, id: string): void;
+    _reach({ revision, exact }: Progress, id: string): void;
     /** Whether the stream has come to a position at an exact point. */
-    hasReached(position: Position): boolean;
+    _hasReached(position: Position): boolean;
     /**
      * Ends the snapshot or the replay. A snapshot replaces what was shown, in one step.
      * @param now the time; entries that have expired meanwhile are left out
      */
-    sync(now: number): {
+    _sync(now: number): {
         cause: "snapshot" | "reset";
         changes: Change<T>[];
     };
     /** Whether an entry in the Map is of this bucket. */
-    owns(entry: Entry): boolean;
+    _owns(entry: Entry): boolean;
     /** The digest of what was told, as the gateway makes it. */
-    digest(): string;
+    _digest(): string;
     /** Empties the bucket, and returns the differences. */
-    bucketDeleted(): Change<T>[];
+    _bucketDeleted(): Change<T>[];
 }

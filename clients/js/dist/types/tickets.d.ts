@@ -1,9 +1,4 @@
-/**
- * Tickets for streams. A browser's EventSource cannot send a header, and a credential must not
- * stand in a URL. So the credential is sent to POST /tickets, and its answer stands in the URL: it
- * is good for the streams of what it was made for, and for nothing else.
- */
-import { StreamError } from "./problem.js";
+import { type StreamOptions } from "./connection.js";
 /** A ticket, and until when it is good, in RFC 3339; absent if that is not known. */
 export interface Ticket {
     ticket: string;
@@ -19,23 +14,18 @@ export type TicketSource = string | (() => string | Ticket | Promise<string | Ti
     headers: HeadersInit | (() => HeadersInit | Promise<HeadersInit>);
     url?: string | URL;
 };
-/** What tickets need of the options of a stream. */
-export interface TicketOptions {
-    source: TicketSource;
-    fetch: typeof fetch;
-    withCredentials: boolean;
-    now: () => number;
-}
 export declare class Tickets {
     #private;
-    constructor(options: TicketOptions);
+    constructor(source: TicketSource, options: StreamOptions);
     /** Returns the url of a watch with a ticket, which it makes if there is none. */
-    addTo(url: URL): Promise<URL>;
+    _addTo(url: URL): Promise<URL>;
     /** Makes the next connection have another ticket. */
-    forget(): void;
+    _forget(): void;
     /**
      * Reports whether another ticket may help after a stream was refused: not if the one that was
      * refused had been made for that very stream, nor if there is no other.
      */
-    mayHelp(error: StreamError): boolean;
+    _mayHelp(error: {
+        status?: number | undefined;
+    }): boolean;
 }

@@ -23,8 +23,8 @@ export type Validation<T> = {
 } | {
     readonly issues: readonly Issue[];
 };
-/** Reads the value of an entry; parts of it that `previous` has as well stay the same objects. */
-export type Decode<T> = (data: WireEntry, previous?: T) => {
+/** Reads the value of an entry. */
+export type Decode<T> = (data: WireEntry) => {
     value: T;
     issues?: readonly Issue[] | undefined;
 };
@@ -50,8 +50,3 @@ export interface Encoded {
  * of JSON, or the value is not a string, it is stored as JSON. A string is stored as text.
  */
 export declare function encode(value: unknown, contentType?: string): Encoded;
-/**
- * Returns `next` with those parts of `previous` that are equal to its own: what has not changed
- * stays the same object, so that a view can compare by reference.
- */
-export declare function share(previous: unknown, next: unknown, depth?: number): unknown;

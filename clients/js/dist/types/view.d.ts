@@ -8,17 +8,17 @@ import type { Entry } from "./entry.js";
 export declare class View<T> {
     #private;
     /** What the page sees. It is always the same object. */
-    readonly map: Map<string, Entry<T>>;
+    readonly _map: Map<string, Entry<T>>;
     /** Returns what was told of a key. */
-    get(key: string): Entry<T> | undefined;
+    _get(key: string): Entry<T> | undefined;
     /** Notes what was told of a key, undefined if it has no value. */
-    set(key: string, entry: Entry<T> | undefined): void;
+    _set(key: string, entry: Entry<T> | undefined): void;
     /** Whether a local change of a key is shown. */
-    isHeld(key: string): boolean;
+    _isHeld(key: string): boolean;
     /** Shows a local change of a key until it is released. */
-    hold(key: string, entry: Entry<T> | undefined): void;
+    _hold(key: string, entry: Entry<T> | undefined): void;
     /** Shows what was told of a key. */
-    release(key: string): void;
+    _release(key: string): void;
     /** What was told, whatever is shown. It may be changed meanwhile, as a Map may. */
     [Symbol.iterator](): IterableIterator<[string, Entry<T>]>;
 }
