@@ -96,6 +96,14 @@ func (f *Feed) whenReadLocked(revision kv.Revision, wake func()) {
 func (f *Feed) wakeExactLocked() {
 	if !f.journal.exact.owed {
 		f.waiters.becameExact()
+		f.reachFreshLocked()
+	}
+}
+
+// reachFreshLocked ends the waits for what is fresh at the feed's position, which is exact. While
+// the copy holds a transaction back, it is not there yet.
+func (f *Feed) reachFreshLocked() {
+	if c := f.memory.copy; c == nil || c.Position().Revision == f.journal.Revision {
 		f.freshness.reach(f.journal.Position)
 	}
 }

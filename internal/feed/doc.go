@@ -239,7 +239,8 @@
 //	currency.go             when it was last known to be current
 //	memory_read.go          how others read it; memory_stats.go counts what became of it
 //	log.go, exactness.go    the recent changes, and at which positions the state is exact
-//	freshness.go, fresh.go  callers that wait for a position that has what the leader has
+//	freshness.go            callers that wait for a position that has what the leader has
+//	fresh.go, crowd.go      reads from memory as new as that, and which reads they are
 //	markers.go              markers, and what becomes of them
 //	points.go               which points the journal vouches for
 //	history.go, stretch.go  which history a stream is of, and what a loss of the source changes

@@ -71,6 +71,9 @@ type Feed struct {
 	// serverAhead is by how many nanoseconds the clock of the stream's server is ahead of now.
 	serverAhead atomic.Int64
 
+	// crowd decides which reads of single keys share questions to the leader.
+	crowd *crowd
+
 	// mu guards all that follows, and the fields of the subscriptions.
 	mu sync.Mutex
 	// journal is what was read of the bucket.
@@ -110,6 +113,7 @@ func newFeed(h *Hub, name kv.BucketName) *Feed {
 		readings:  make(map[readingKey]*reading),
 		now:       time.Now,
 	}
+	f.crowd = newCrowd(f.now())
 	f.source = newSource(f)
 	return f
 }

@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/feed/copies"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
-// This file lets callers wait for a position that is fresh; see freshness.
+// This file reads single keys from memory as new as the leader has them; see freshness.
 
-// A Fallback says why a feed cannot say what the leader has, so that the leader itself must be
+// A Fallback says why a copy cannot show what the leader has, so that the leader itself must be
 // asked.
 type Fallback uint8
 
@@ -19,21 +20,24 @@ type Fallback uint8
 const (
 	// Answered: there is no such reason.
 	Answered Fallback = iota
-	// Absent: there is no feed of the bucket, or its source has yet to reach the stream.
+	// Absent: the feed has no copy of the bucket any more.
 	Absent
 	// Unsuited: what the feed has can never be known to be what the leader has. The bucket is a
-	// mirror or discards entries by itself, or the identity may not hear advisories.
+	// mirror, or the identity may not hear advisories. A bucket that discards entries by itself has
+	// no copy.
 	Unsuited
 	// Lost: the source is lost, or was while the caller waited.
 	Lost
-	// Unexplained: the leader counts fewer messages or keys than the feed knows of.
+	// Unexplained: the leader counts fewer messages than the feed knows of, or other keys.
 	Unexplained
 	// Unheard: the leader has not answered, but an error came.
 	Unheard
 	// Late: no position was fresh in time.
 	Late
-	// Resting: that was so a moment ago.
+	// Resting: that, or that the counts are unexplained, was so a moment ago.
 	Resting
+	// Unsure: the copy does not know what the store has of the key; see [copies.Found].
+	Unsure
 )
 
 // String returns the reason as one word, for metrics.
@@ -43,40 +47,78 @@ func (f Fallback) String() string { return fallbackNames[f] }
 var fallbackNames = [...]string{
 	Answered: "answered", Absent: "absent", Unsuited: "unsuited", Lost: "lost",
 	Unexplained: "unexplained", Unheard: "unheard", Late: "late", Resting: "resting",
+	Unsure: "unsure",
 }
 
-// EachFallback calls visit with each reason for which callers could not be told what is fresh, and
-// how many callers that were.
+// EachFallback calls visit with each reason for which reads that were to be fresh were not answered
+// from memory, and how many reads that were.
 func (s *Stats) EachFallback(visit func(why Fallback, count uint64)) {
 	for why := Absent; int(why) < len(fallbackNames); why++ {
 		visit(why, s.Fallbacks[why].Load())
 	}
 }
 
-// AwaitFresh waits until the bucket's feed is at a position that is fresh, for some milliseconds
-// mostly and for freshPatience at most. If there is a reason why that cannot be, or takes longer,
-// it returns the reason, at once if it is known beforehand. While the caller waits, its turn at
-// work is paused. The error is one of [bound.Turn.Begin].
+// GetFresh returns what there is of a key, and the position at which that is so. It is at least as
+// new as everything that the stream's leader had when the caller came: it waits for a position that
+// is fresh, for some milliseconds mostly and for freshPatience at most, and the caller's turn at
+// work is paused meanwhile. If there is a reason why that cannot be, or takes longer, it returns
+// the reason instead, at once if it is known beforehand. The error is one of [bound.Turn.Begin].
 //
-// It makes no feed, and does not keep the one that there is.
-func (h *Hub) AwaitFresh(ctx context.Context, name kv.BucketName) (Fresh, Fallback, error) {
-	h.mu.Lock()
-	f, closed := h.feeds[name], h.ctx.Err() != nil
-	h.mu.Unlock()
-	if f == nil || closed {
-		h.stats.Fallbacks[Absent].Add(1)
-		return Fresh{}, Absent, nil
-	}
-	fresh, why, err := f.awaitFresh(ctx)
+// What it finds must not be changed. A time to live has ended if it has by the clock of the
+// stream's server.
+func (m Memory) GetFresh(
+	ctx context.Context, key kv.Key,
+) (found copies.Found, at kv.Position, why Fallback, err error) {
+	fresh, why, err := m.feed.awaitFresh(ctx)
 	if why == Answered {
-		h.stats.Fresh.Add(1)
-	} else {
-		h.stats.Fallbacks[why].Add(1)
+		// The copy may be further by now. It shows no less for that: what was stored since was the
+		// key's after the caller came, too.
+		var ok bool
+		found, at, ok = m.copy.Get(key.String(), fresh.At)
+		switch {
+		case !ok, at.Epoch != fresh.Epoch, at.Revision < fresh.Revision:
+			why = Absent
+		case found.Unsure:
+			why = Unsure
+		}
 	}
-	return fresh, why, err
+	m.feed.hub.stats.countRead(why)
+	return found, at, why, err
 }
 
-// awaitFresh is [Hub.AwaitFresh] for a feed.
+// Includes reports whether what is in memory is certainly not older than a position: whether the
+// feed has come to it in the same history. It is false also where that is not known, or where what
+// is in memory can never be known to be what the leader has.
+func (m Memory) Includes(p kv.Position) bool {
+	at := m.copy.Position()
+	m.feed.mu.Lock()
+	defer m.feed.mu.Unlock()
+	j := &m.feed.journal
+	if m.feed.memory.copy != m.copy || !m.feed.isSuitedLocked() || p.Revision > at.Revision ||
+		p.Epoch != "" && p.Epoch != j.Epoch {
+		return false
+	}
+	return !p.Check.Known() || p.Check == j.checkAt(p.Revision)
+}
+
+// Enter counts a read of a single key that is to be fresh, until it calls [Memory.Leave]. It
+// reports whether the read should use [Memory.GetFresh]. If not, NATS answers it sooner, since too
+// few others read.
+func (m Memory) Enter() (shares bool) { return m.feed.crowd.enter(m.feed.now()) }
+
+// Leave ends what Enter began.
+func (m Memory) Leave() { m.feed.crowd.leave() }
+
+// countRead counts a read that was to be fresh.
+func (s *Stats) countRead(why Fallback) {
+	if why == Answered {
+		s.Fresh.Add(1)
+		return
+	}
+	s.Fallbacks[why].Add(1)
+}
+
+// awaitFresh waits until the feed, and its copy of the bucket, is at a position that is fresh.
 func (f *Feed) awaitFresh(ctx context.Context) (Fresh, Fallback, error) {
 	f.mu.Lock()
 	if why := f.whyNotFreshLocked(); why != Answered {
@@ -97,15 +139,19 @@ func (f *Feed) whyNotFreshLocked() Fallback {
 	switch {
 	case f.status.state == stale:
 		return Lost
-	case f.status.state != live:
+	case f.status.state != live, !f.memory.complete:
 		return Absent
-	case f.journal.terms.Discards, f.bucket.LeaderConsistency() != kvclient.Leader,
-		!f.hub.client.IsTold():
+	case !f.isSuitedLocked():
 		return Unsuited
 	case f.now().Before(f.freshness.restUntil):
 		return Resting
 	}
 	return Answered
+}
+
+// isSuitedLocked reports whether what the feed has can be known to be what the leader has.
+func (f *Feed) isSuitedLocked() bool {
+	return f.bucket.LeaderConsistency() == kvclient.Leader && f.hub.client.IsTold()
 }
 
 // joinPartyLocked adds a caller, who waits for the party that is returned.
@@ -115,7 +161,7 @@ func (f *Feed) joinPartyLocked() *party {
 		p.patience = time.AfterFunc(freshPatience, func() {
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			f.freshness.giveUp(p, f.now())
+			f.freshness.giveUp(p, Late, f.now())
 		})
 		f.source.requestQuestion()
 	}

@@ -56,9 +56,9 @@ const (
 //
 // # Rests
 //
-// In a pipelined flood of writes no position is exact for seconds, and where NATS hangs no question
-// is answered. So after a party that has waited in vain nobody waits for some time, which doubles
-// each time until a party was answered again.
+// In a pipelined flood of writes no position is exact for seconds, where NATS hangs no question is
+// answered, and the counts can stay unexplained. So after a party that has waited in vain nobody
+// waits for some time, which doubles each time until a party was answered again.
 //
 // Feed.mu guards a freshness and its parties, except for the results of a party that is over.
 type freshness struct {
@@ -74,6 +74,8 @@ type freshness struct {
 
 // A party is the callers that share a question.
 type party struct {
+	// callers is how many there are.
+	callers int
 	// need is what the leader said was its last revision; meaningless before answered is set.
 	need kv.Revision
 	// at is when it said so, by the server's clock.
@@ -102,11 +104,11 @@ type Fresh struct {
 // join adds a caller. It returns its party; first reports whether the caller is the first one, so
 // that the party's timer has to be set and a question to be sent.
 func (f *freshness) join() (p *party, first bool) {
-	if f.coming != nil {
-		return f.coming, false
+	if f.coming == nil {
+		f.coming = &party{over: make(chan struct{})}
 	}
-	f.coming = &party{over: make(chan struct{})}
-	return f.coming, true
+	f.coming.callers++
+	return f.coming, f.coming.callers == 1
 }
 
 // wantsQuestion reports whether a question would help somebody. unasked says that one would help to
@@ -179,9 +181,9 @@ func (f *freshness) failAll(why Fallback) {
 	f.fail(f.coming, why)
 }
 
-// giveUp ends the wait of a party whose patience is over, and begins a rest.
-func (f *freshness) giveUp(p *party, now time.Time) {
-	if !f.fail(p, Late) {
+// giveUp ends the wait of a party that has waited in vain, which may be nil, and begins a rest.
+func (f *freshness) giveUp(p *party, why Fallback, now time.Time) {
+	if !f.fail(p, why) {
 		return
 	}
 	f.rest = max(f.rest, minRest)

@@ -14,39 +14,54 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// awaitFresh waits for a fresh position of the bucket b.
-func (l *lab) awaitFresh(ctx context.Context, t testing.TB) (feed.Fresh, feed.Fallback) {
+// inMemory are the options of hubs that have copies.
+var inMemory = feed.Options{Memory: 64 << 20}
+
+// getFresh reads the key k of the bucket b from memory, as new as the leader has it. It returns the
+// entry's revision, 0 for none.
+func (l *lab) getFresh(ctx context.Context, t testing.TB) (kv.Revision, feed.Fallback) {
 	t.Helper()
 	name, err := kv.ParseBucketName("b")
 	if err != nil {
 		t.Fatal(err)
 	}
-	fresh, why, err := l.hub.AwaitFresh(ctx, name)
+	key, err := kv.ParseKey("k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, ok := l.hub.Memory(name)
+	if !ok {
+		return 0, feed.Absent
+	}
+	found, _, why, err := m.GetFresh(ctx, key)
 	if err != nil {
 		t.Error(err)
 	}
-	return fresh, why
+	if found.Entry == nil {
+		return 0, why
+	}
+	return found.Entry.Revision, why
 }
 
-// untilFresh waits until a position is fresh that is at or beyond a revision.
-func (l *lab) untilFresh(t *testing.T, at kv.Revision) {
+// untilFresh waits until the key k can be read from memory as new as the leader has it.
+func (l *lab) untilFresh(t *testing.T, want kv.Revision) {
 	t.Helper()
-	natstest.Eventually(t, patience, "a fresh position", func() bool {
-		fresh, why := l.awaitFresh(t.Context(), t)
-		if why == feed.Answered && fresh.Revision < at {
-			t.Fatalf("revision %d is called fresh, %d was acknowledged", fresh.Revision, at)
+	natstest.Eventually(t, patience, "an answer from memory", func() bool {
+		revision, why := l.getFresh(t.Context(), t)
+		if why == feed.Answered && revision != want {
+			t.Fatalf("revision %d is called fresh, want %d", revision, want)
 		}
 		return why == feed.Answered
 	})
 }
 
-// However fast a key is overwritten, whoever asks is told a position that has all that was
-// acknowledged before, and the leader is asked at most once a millisecond.
-func TestFreshPositionHasEveryAcknowledgedWrite(t *testing.T) {
-	l := newLab(t, feed.Options{})
+// However fast a key is overwritten, whoever reads it from memory is given no entry that is older
+// than one that was acknowledged before, and the leader is asked at most once a millisecond.
+func TestFreshReadHasEveryAcknowledgedWrite(t *testing.T) {
+	l := newLab(t, inMemory)
 	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
-	w := l.watch(t, "b", feed.SubscribeOptions{})
-	w.untilExact(put(t, native, "k", "0"))
+	l.watch(t, "b", feed.SubscribeOptions{})
+	l.untilFresh(t, put(t, native, "k", "0"))
 	var acknowledged atomic.Uint64
 	stop := make(chan struct{})
 	var writer, readers sync.WaitGroup
@@ -71,7 +86,7 @@ func TestFreshPositionHasEveryAcknowledgedWrite(t *testing.T) {
 		readers.Go(func() {
 			for time.Since(began) < 2*time.Second {
 				before := kv.Revision(acknowledged.Load())
-				fresh, why := l.awaitFresh(t.Context(), t)
+				revision, why := l.getFresh(t.Context(), t)
 				if all.Add(1); why != feed.Answered {
 					if _, err := native.Get(t.Context(), "k"); err != nil {
 						t.Error(err)
@@ -79,8 +94,8 @@ func TestFreshPositionHasEveryAcknowledgedWrite(t *testing.T) {
 					continue
 				}
 				answered.Add(1)
-				if fresh.Revision < before {
-					t.Errorf("%d is called fresh, %d was acknowledged", fresh.Revision, before)
+				if revision < before {
+					t.Errorf("%d is called fresh, %d was acknowledged", revision, before)
 				}
 			}
 		})
@@ -110,18 +125,16 @@ func TestFreshPositionHasEveryAcknowledgedWrite(t *testing.T) {
 func TestFreshReadWaitsForAFeedThatIsHeldBack(t *testing.T) {
 	server := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, server.Addr())
-	l := newLabAt(t, server, proxy.URL(), feed.Options{})
+	l := newLabAt(t, server, proxy.URL(), inMemory)
 	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
-	w := l.watch(t, "b", feed.SubscribeOptions{})
-	first := put(t, native, "k", "1")
-	w.untilExact(first)
-	l.untilFresh(t, first)
+	l.watch(t, "b", feed.SubscribeOptions{})
+	l.untilFresh(t, put(t, native, "k", "1"))
 
 	proxy.Pause("(feeds)")
 	put(t, native, "k", "2")
 	asked := l.hub.Stats().Questions.Load()
-	if fresh, why := l.awaitFresh(t.Context(), t); why != feed.Late {
-		t.Errorf("told %v at %d, want that it takes too long", why, fresh.Revision)
+	if revision, why := l.getFresh(t.Context(), t); why != feed.Late {
+		t.Errorf("told %v at %d, want that it takes too long", why, revision)
 	}
 	if l.hub.Stats().Questions.Load() == asked {
 		t.Error("the leader was not asked, so that nothing was held back")
@@ -131,51 +144,60 @@ func TestFreshReadWaitsForAFeedThatIsHeldBack(t *testing.T) {
 	l.untilFresh(t, last)
 }
 
-// Where what a feed has cannot be known to be what the leader has, nobody waits for it.
-func TestFreshPositionsAreRefusedWhereTheyCannotBe(t *testing.T) {
+// Where what a feed has cannot be known to be what the leader has, nothing is read from memory.
+func TestNothingIsFreshWhereItCannotBeKnown(t *testing.T) {
 	t.Parallel()
-	mirror := func(t *testing.T, l *lab) {
-		l.bucket(t, jetstream.KeyValueConfig{Bucket: "origin"})
-		l.bucket(t, jetstream.KeyValueConfig{
-			Bucket: "b", Mirror: &jetstream.StreamSource{Name: "KV_origin"},
-		})
+	bucketOf := func(config jetstream.KeyValueConfig) func(*testing.T, *lab) {
+		return func(t *testing.T, l *lab) {
+			l.bucket(t, jetstream.KeyValueConfig{Bucket: "origin"})
+			l.bucket(t, config)
+		}
 	}
-	discarding := func(t *testing.T, l *lab) {
-		l.bucketOnStream(t, jetstream.StreamConfig{
-			Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 1,
-			MaxMsgs: 10, Discard: jetstream.DiscardOld,
-		})
-	}
-	for name, create := range map[string]func(*testing.T, *lab){
-		"a mirror": mirror, "a stream that discards": discarding,
+	plain := bucketOf(jetstream.KeyValueConfig{Bucket: "b"})
+	mirror := bucketOf(jetstream.KeyValueConfig{
+		Bucket: "b", Mirror: &jetstream.StreamSource{Name: "KV_origin"},
+	})
+	hearing := func(t *testing.T) *lab { return newLab(t, inMemory) }
+	for name, test := range map[string]struct {
+		start  func(*testing.T) *lab
+		create func(*testing.T, *lab)
+	}{
+		"a mirror":      {hearing, mirror},
+		"no advisories": {func(t *testing.T) *lab { return newDeafLab(t, inMemory) }, plain},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newLab(t, feed.Options{})
-			create(t, l)
-			w := l.watch(t, "b", feed.SubscribeOptions{})
-			w.untilKind(feed.Synced)
-			if _, why := l.awaitFresh(t.Context(), t); why != feed.Unsuited {
+			l := test.start(t)
+			test.create(t, l)
+			l.watch(t, "b", feed.SubscribeOptions{})
+			var why feed.Fallback
+			natstest.Eventually(t, patience, "the copy is loaded", func() bool {
+				_, why = l.getFresh(t.Context(), t)
+				return why != feed.Absent
+			})
+			if why != feed.Unsuited {
 				t.Errorf("told %v", why)
 			}
 		})
 	}
-	t.Run("no feed", func(t *testing.T) {
-		t.Parallel()
-		l := newLab(t, feed.Options{})
-		l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
-		if _, why := l.awaitFresh(t.Context(), t); why != feed.Absent {
-			t.Errorf("told %v", why)
-		}
-	})
-	t.Run("no advisories", func(t *testing.T) {
-		t.Parallel()
-		l := newDeafLab(t)
-		l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
-		w := l.watch(t, "b", feed.SubscribeOptions{})
-		w.untilKind(feed.Synced)
-		if _, why := l.awaitFresh(t.Context(), t); why != feed.Unsuited {
-			t.Errorf("told %v", why)
-		}
-	})
+}
+
+// A purge of which no advisory comes shows in the counts: the bucket is not read from memory until
+// what the gateway has is what the stream has.
+func TestPurgeWithoutAnAdvisoryIsNotFresh(t *testing.T) {
+	server := natstest.Start(t, natstest.Options{})
+	proxy := natstest.StartProxy(t, server.Addr())
+	l := newLabAt(t, server, proxy.URL(), inMemory)
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	l.watch(t, "b", feed.SubscribeOptions{})
+	put(t, native, "other", "1")
+	l.untilFresh(t, put(t, native, "k", "1"))
+
+	proxy.Pause("(feeds)")
+	l.purgeKey(t, "k")
+	if revision, why := l.getFresh(t.Context(), t); why != feed.Unexplained {
+		t.Errorf("told %v of revision %d, which is gone", why, revision)
+	}
+	proxy.Resume()
+	l.untilFresh(t, 0)
 }

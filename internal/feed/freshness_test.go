@@ -193,7 +193,7 @@ func TestQuestionOfCallersGoesOutBesideAFlood(t *testing.T) {
 		flood.Go(func() {
 			for r := kv.Revision(1); ; r++ {
 				if r%100 == 0 {
-					time.Sleep(time.Microsecond) // without a pause no time passes
+					time.Sleep(50 * time.Microsecond) // without a pause no time passes
 				}
 				select {
 				case w.arrivals <- arrivalAt(r):

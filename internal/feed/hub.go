@@ -156,9 +156,9 @@ type Stats struct {
 	Slow atomic.Uint64
 	// Questions counts the questions to leaders about what is stored, beside the verifications.
 	Questions atomic.Uint64
-	// Fresh counts the callers that were told a position that is fresh.
+	// Fresh counts the reads that were answered from memory as new as the leader has it.
 	Fresh atomic.Uint64
-	// Fallbacks counts the callers that were not, by the reason.
+	// Fallbacks counts the reads that were to be, and were not, by the reason.
 	Fallbacks [len(fallbackNames)]atomic.Uint64
 	// Copies counts what became of the copies in memory.
 	Copies CopyStats

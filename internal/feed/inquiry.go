@@ -126,7 +126,11 @@ func (src *source) callersOfQuestion() *party {
 	f := src.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.freshness.ask()
+	p := f.freshness.ask()
+	if p != nil {
+		f.crowd.shared(p.callers, f.now())
+	}
+	return p
 }
 
 // failCallers ends the wait of those that share a question to which no answer came.

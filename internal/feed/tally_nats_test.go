@@ -55,7 +55,7 @@ func TestLossWhereNothingWasRemovedIsNoReset(t *testing.T) {
 }
 
 // newDeafLab is newLab for a hub whose identity may not hear advisories.
-func newDeafLab(t *testing.T) *lab {
+func newDeafLab(t *testing.T, options feed.Options) *lab {
 	t.Helper()
 	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
 		o.NoAuthUser = "native"
@@ -67,13 +67,13 @@ func newDeafLab(t *testing.T) *lab {
 			{Username: "gateway", Password: "g", Permissions: noAdvisories},
 		}
 	}})
-	return newLabAt(t, s, "nats://gateway:g@"+s.Addr(), feed.Options{})
+	return newLabAt(t, s, "nats://gateway:g@"+s.Addr(), options)
 }
 
 // Where the identity may not hear advisories, the counts show a purge: no write takes a key away.
 func TestPurgeWithoutAdvisoriesIsAReset(t *testing.T) {
 	t.Parallel()
-	l := newDeafLab(t)
+	l := newDeafLab(t, feed.Options{})
 	native, w := l.beginAB(t)
 	l.purgeKey(t, "a")
 	put(t, native, "b", "3")

@@ -80,18 +80,18 @@ func (src *source) compareAnswer(q question, s kvclient.StreamState) (beyond boo
 	f.mu.Lock()
 	same := f.journal.noteAnswer(q, s)
 	_, lacking := src.audit.lack(s, f.journal.harmlessPurges)
-	switch {
-	case !same:
+	if !same {
 		f.freshness.fail(q.callers, Lost)
-	case lacking:
-		f.freshness.fail(q.callers, Unexplained)
-	default:
-		f.freshness.answer(q.callers, s)
 	}
 	if same {
 		f.serverAhead.Store(int64(s.At.Sub(f.now())))
 		f.memory.currency.answered(q.sent, s.Last)
 		f.settleCopyLocked()
+		lacking = lacking || q.callers != nil && f.copyDiffersLocked(s)
+		if lacking {
+			f.freshness.giveUp(q.callers, Unexplained, f.now())
+		}
+		f.freshness.answer(q.callers, s)
 		f.wakeExactLocked()
 		if f.absences.refute(q.absences) {
 			f.wakeAllLocked()
@@ -109,6 +109,20 @@ func (src *source) compareAnswer(q question, s kvclient.StreamState) (beyond boo
 	}
 	src.audit.noteCaughtUp(s.At)
 	return false, src.compareCounts(s)
+}
+
+// copyDiffersLocked reports whether the copy has another number of keys than the stream, where the
+// copy is at the stream's last revision and each can be counted. Only a removal that nobody has
+// reported, or whose advisory is on its way, makes that so, unless the stream has subjects that are
+// no keys.
+func (f *Feed) copyDiffersLocked(s kvclient.StreamState) bool {
+	c := f.memory.copy
+	if c == nil || !f.memory.complete || s.Lifetime > 0 || !f.journal.exact.isExact() ||
+		c.Position().Revision != s.Last {
+		return false
+	}
+	size := c.Size()
+	return !size.Hidden && uint64(size.Entries) != s.Subjects
 }
 
 // compareCounts compares the stream with what it was when it was counted last, with everything

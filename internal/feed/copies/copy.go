@@ -252,13 +252,17 @@ type Size struct {
 	Entries int
 	// Values is how many of them are no markers.
 	Values int
+	// Hidden says that the bucket has, or had, keys outside the grammar, which are not counted.
+	Hidden bool
 }
 
 // Size returns how large the copy is.
 func (c *Copy) Size() Size {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return Size{Bytes: c.bytes, Entries: c.byKey.Len(), Values: c.values}
+	return Size{
+		Bytes: c.bytes, Entries: c.byKey.Len(), Values: c.values, Hidden: c.hidden,
+	}
 }
 
 // set puts a version into the trees, unless the key has a newer one. mu is held.
