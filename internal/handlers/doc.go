@@ -59,7 +59,7 @@
 //	                problem
 //	bounds          owner, connection, http2, work, storage, stream_places, answer_limits,
 //	                body_bounds, transactions_limits
-//	reading         shared_reads
+//	reading         shared_reads, fresh_reads
 //	observing       access_log, logged_names, audited, metrics, bound_metrics, feed_metrics,
 //	                underway_metrics
 //	of tests        harness_test, harness_*_test, *_harness_test, export_test
@@ -139,7 +139,8 @@
 //	                         get it), readOptions (how fresh), revision
 //	  readAndHold            calls fetchUnlessHad, again if there was no room for the result:
 //	    longPoll               if the client has an entry and wants to wait (see below); else
-//	    fetch                  sharedReads.fetch for a large value; else
+//	    fetch                  fetchFromMemory beside many others; else
+//	                           sharedReads.fetch for a large value; else
 //	      fetchAlone           one kvclient.Bucket.Get, or GetRevision
 //	    the preconditions      412, or the result that the client has the entry already
 //	requestedRange         the one range that is asked for
@@ -166,8 +167,9 @@
 // the schema of the contract. Then they are decoded, or kvclient applies them as a merge patch.
 //
 // A long poll: longPoll reads, and while the client has what was read, waits for the key's feed in
-// the place of a stream (enterPoll). It shares its reads with the long polls of all clients, but
-// does not wait for one in the queue of another client for longer than a moment (sharedReads).
+// the place of a stream (enterPoll). What the feed has reported it reads from memory where it can
+// (fetchReported). Otherwise it shares its reads with the long polls of all clients, but does not
+// wait for one in the queue of another client for longer than a moment (sharedReads).
 //
 // A watch: parseWatch → an sse.Follower is made, which turns what its subscriptions report into
 // frames → enterStreams → subscribe (findTargets, then feed.Hub.Subscribe for each bucket). From

@@ -25,6 +25,13 @@ var (
 		"Snapshots and replays read from NATS, each for all streams that share it.", nil, nil)
 	descSlow = prometheus.NewDesc("kvgw_subscriptions_slow_total",
 		"Subscriptions that were ended because they could not catch up.", nil, nil)
+	descQuestions = prometheus.NewDesc("kvgw_memory_questions_total",
+		"Questions to the leaders of streams for what is stored, each for all that wait for it.",
+		nil, nil)
+	descFresh = prometheus.NewDesc("kvgw_memory_reads_total",
+		"Reads that were answered from memory as new as the leader has it.", nil, nil)
+	descFallbacks = prometheus.NewDesc("kvgw_memory_fallbacks_total",
+		"Reads that were to be, and had to go to NATS, by reason.", []string{"reason"}, nil)
 	descResets = prometheus.NewDesc("kvgw_resets_total",
 		"Subscriptions that were reset, by reason.", []string{"reason"}, nil)
 	descCopies = prometheus.NewDesc("kvgw_copies",
@@ -73,6 +80,11 @@ func (m feedMetrics) Collect(ch chan<- prometheus.Metric) {
 	counter(descCopyMismatches, stats.Copies.Mismatches.Load())
 	stats.Copies.EachDrop(func(reason feed.Dropped, count uint64) {
 		counter(descCopyDrops, count, string(reason))
+	})
+	counter(descQuestions, stats.Questions.Load())
+	counter(descFresh, stats.Fresh.Load())
+	stats.EachFallback(func(why feed.Fallback, count uint64) {
+		counter(descFallbacks, count, why.String())
 	})
 	stats.EachReset(func(reason string, count uint64) { counter(descResets, count, reason) })
 }

@@ -96,7 +96,14 @@ type waitingPoll struct {
 
 // read reads the entry, and reports whether it is something that the client has not, or an error.
 func (p *waitingPoll) read() (changed bool) {
-	p.entry, p.err = p.server.sharedReads.fetch(p.x.context(), p.x.Header(), p.wanted, "")
+	ask := func() (kv.Entry, error) {
+		return p.server.sharedReads.fetch(p.x.context(), p.x.Header(), p.wanted, "")
+	}
+	if p.wanted.isReported {
+		p.entry, p.err = p.wanted.fetchReported(p.x, ask)
+	} else {
+		p.entry, p.err = p.wanted.fetchFromMemory(p.x, ask)
+	}
 	if !unchanged(p.have, &p.entry, p.err) {
 		return true
 	}

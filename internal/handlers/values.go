@@ -147,18 +147,21 @@ func (w *wantedEntry) knownBytes() int64 {
 	return w.bucket.KnownLargeBytes(w.key)
 }
 
-// fetch is [wantedEntry.fetchAlone], except that the requests of one client share their reads of a
-// value that is known to be large. Such a read goes on if a client sends no more, since that client
-// still waits for its answer. A read that waits for a minimal revision ends with the rights of its
+// fetch reads the entry from memory beside many others, and otherwise with
+// [wantedEntry.fetchAlone], except that the requests of one client share their reads of a value
+// that is known to be large. Such a read goes on if a client sends no more, since that client still
+// waits for its answer. A read that waits for a minimal revision ends with the rights of its
 // caller.
 func (s *Server) fetch(x *exchange, wanted wantedEntry) (kv.Entry, error) {
-	if wanted.knownBytes() > 0 && wanted.options.MinRevision == (kv.Position{}) {
-		return s.sharedReads.fetch(x.waitContext(), x.Header(), wanted, x.owner())
-	}
 	if wanted.options.MinRevision != (kv.Position{}) {
 		x.endWithRights()
 	}
-	return wanted.fetchAlone(x.context(), x.Header())
+	return wanted.fetchFromMemory(x, func() (kv.Entry, error) {
+		if wanted.knownBytes() > 0 && wanted.options.MinRevision == (kv.Position{}) {
+			return s.sharedReads.fetch(x.waitContext(), x.Header(), wanted, x.owner())
+		}
+		return wanted.fetchAlone(x.context(), x.Header())
+	})
 }
 
 // fetchAlone reads the entry. It also sets KV-Consistency in the header of the answer, which says
