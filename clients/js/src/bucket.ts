@@ -162,7 +162,8 @@ export class Bucket<T = unknown> {
 
   /**
    * Reads a key, gives its value to a function, and stores what that returns, unless it returns
-   * undefined. If somebody else has written meanwhile, it begins again.
+   * undefined. If somebody else has written meanwhile, it begins again. The media type stays if it
+   * fits the new value; as with `put`, there is no time to live unless `ttl` is given.
    */
   async update(
     key: string,

@@ -66,6 +66,9 @@ const TICK = 5000;
 
 const RETRY = 3000;
 
+/** The gateway asks for at least a second, so less is not believed, in milliseconds. */
+const SHORTEST_RETRY = 1000;
+
 // A stream that will end with its credential is replaced within so many times `retry`, so that
 // pages that were opened together do not come back together. The gateway gives 30 s.
 const RENEWAL = 5;
@@ -173,6 +176,11 @@ export class Connection {
     return this.#idle * 2 ** Math.min(this.#silences, 4);
   }
 
+  // No answer, not even a broken proxy's, makes it ask again and again without a pause.
+  get #shortest(): number {
+    return Math.min(this.#options.retry ?? RETRY, SHORTEST_RETRY);
+  }
+
   #begin(url: URL): URL {
     this.#paceOf(url.searchParams.get("heartbeat"));
     this.#hooks._begun?.(url);
@@ -227,7 +235,7 @@ export class Connection {
     const parser = new EventStreamParser(
       {
         _event: (event) => this.#take(event, attempt),
-        _retry: (milliseconds) => (this.#retry = milliseconds),
+        _retry: (milliseconds) => (this.#retry = Math.max(milliseconds, this.#shortest)),
       },
       this._lastEventId,
     );

@@ -194,6 +194,18 @@ test("a url that is a function is asked before every connection", async (t) => {
   );
 });
 
+test("a stream that asks for no wait at all does not make it ask without a pause", async (t) => {
+  const hasty = (request, response) => {
+    response.writeHead(200, { "Content-Type": "text/event-stream" });
+    response.end("retry: 0\n" + put("a", 1, 1) + sync(1));
+  };
+  const gateway = await scripted(t, Array(100).fill(hasty));
+  watched(t, gateway.url, { retry: 100 });
+  await until("three attempts", () => gateway.requests.length === 3);
+  const [first, , third] = gateway.requests;
+  assert.ok(third.at - first.at >= 150, `${third.at - first.at} ms`);
+});
+
 test("a wait that is longer than a timer can hold is no wait of nothing", async (t) => {
   const year = 365 * 24 * 3600;
   for (const step of [

@@ -97,7 +97,8 @@ export declare class Bucket<T = unknown> {
     put(key: string, value: T, options?: PutOptions): Promise<Written>;
     /**
      * Reads a key, gives its value to a function, and stores what that returns, unless it returns
-     * undefined. If somebody else has written meanwhile, it begins again.
+     * undefined. If somebody else has written meanwhile, it begins again. The media type stays if it
+     * fits the new value; as with `put`, there is no time to live unless `ttl` is given.
      */
     update(key: string, change: (value: T | undefined, entry: Entry<T> | undefined) => T | undefined | Promise<T | undefined>, options?: Omit<PutOptions, keyof Condition | "idempotencyKey">): Promise<Written | undefined>;
     /**
