@@ -121,27 +121,29 @@ func (g *guide) replace(flags string) {
 func (k *kitchen) addVariable(variable string) { k.environment = append(k.environment, variable) }
 
 // module runs a program with Node.js and compares what it prints with the lines that begin with
-// "//> ".
+// "//> ". It is a test of its own, so that it alone is skipped where there is no Node.js.
 func (g *guide) module(text string) {
 	g.t.Helper()
-	node, err := exec.LookPath("node")
-	if err != nil {
-		g.t.Skip("the programs in JavaScript are not tried: there is no Node.js")
-	}
 	if g.gateway == nil {
 		g.replace("--data-dir data")
 	}
 	g.write("snippet.mjs", text)
-	run := exec.Command(node, "snippet.mjs")
-	run.Dir, run.Env = g.dir, append(os.Environ(), g.environment...)
-	out, err := run.CombinedOutput()
-	if err != nil {
-		g.t.Fatalf("%s\n%v\n%s", text, err, out)
-	}
-	for line := range strings.Lines(text) {
-		if promise, ok := strings.CutPrefix(strings.TrimSpace(line), "//> "); ok &&
-			!strings.Contains(string(out), promise) {
-			g.t.Errorf("%s\nprinted:\n%s\nwant in it: %s", text, out, promise)
+	g.t.Run("js", func(t *testing.T) {
+		node, err := exec.LookPath("node")
+		if err != nil {
+			t.Skip("there is no Node.js to run this program with")
 		}
-	}
+		run := exec.Command(node, "snippet.mjs")
+		run.Dir, run.Env = g.dir, append(os.Environ(), g.environment...)
+		out, err := run.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s\n%v\n%s", text, err, out)
+		}
+		for line := range strings.Lines(text) {
+			promise, ok := strings.CutPrefix(strings.TrimSpace(line), "//> ")
+			if ok && !strings.Contains(string(out), promise) {
+				t.Errorf("%s\nprinted:\n%s\nwant in it: %s", text, out, promise)
+			}
+		}
+	})
 }
