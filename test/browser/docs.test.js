@@ -3,8 +3,10 @@
  * offers to run: the pages for browsers that it shows, and the forms of the reference.
  */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { createServer } from "node:http";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import axe from "axe-core";
@@ -172,4 +174,35 @@ test("every operation of the reference can be tried, and its example works", asy
     await stop.waitFor({ state: "hidden" });
   }
   assert.deepEqual(refused, []);
+});
+
+test("the reference is there without a credential, and tries operations with one", async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), "kvgw-docs-"));
+  const program = join(ROOT, "bin", "gateway");
+  const made = execFileSync(program, ["token", "new", "--name", "ann", "--role", "clerk"]);
+  const [token, ...rest] = made.toString().split("\n");
+  await writeFile(join(dir, "auth.yaml"), `roles:
+  clerk: [{ bucket: shop, can: [admin] }]
+tokens:
+${rest.find((line) => line.startsWith("  - "))}
+`);
+  const guarded = await Gateway.start("--auth-file", join(dir, "auth.yaml"));
+  t.after(async () => {
+    await guarded.stop();
+    await rm(dir, { recursive: true });
+  });
+  const context = await browser.newContext();
+  t.after(() => context.close());
+  const page = await context.newPage();
+  await page.goto(`${guarded.url}/docs/api/`);
+  const operation = page.locator('[id="getAccess"]');
+  const answers = async (status, text) => {
+    await operation.getByRole("button", { name: "Send" }).click();
+    await operation.locator(".answer .status", { hasText: status }).waitFor();
+    await operation.locator(".answer pre", { hasText: text }).last().waitFor();
+  };
+  await answers("401", "/problems/unauthenticated");
+  await page.locator("#credential").fill(`Bearer ${token}`);
+  await answers("200", '"name": "ann"');
+  assert.ok(!(await page.content()).includes(token), "no command and no field shows the credential");
 });
