@@ -292,6 +292,11 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 		put(t, g.shop(t), "a", "v")
 		return g.get(t, "/buckets/shop/keys/a?min_revision=99")
 	},
+	"not-in-memory": func(t *testing.T) *answer {
+		g := startBelow(t)
+		g.shop(t)
+		return g.get(t, "/buckets/shop/keys/a?consistency=cached", "Cache-Control: only-if-cached")
+	},
 	"issuer-unavailable": func(t *testing.T) *answer {
 		// Nothing listens at the address of the keys.
 		g := startBelow(t, withAuth(t, oneRole+"jwt: [{ issuer: i, audience: a, algorithms: "+

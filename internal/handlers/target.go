@@ -61,19 +61,23 @@ func (x *exchange) key() (kv.Key, error) {
 // that NATS must not see is refused whether or not there is such a bucket, and so is a caller who
 // may not get the key.
 func (s *Server) target(x *exchange) (*kvclient.Bucket, kv.Key, error) {
-	k, err := x.key()
+	name, k, err := x.readTarget()
 	if err != nil {
-		return nil, k, err
-	}
-	name, err := x.bucketName()
-	if err != nil {
-		return nil, k, err
-	}
-	if err := x.need(auth.Get, name, k); err != nil {
 		return nil, k, err
 	}
 	b, err := x.store.client.Bucket(x.context(), name)
 	return b, k, err
+}
+
+// readTarget is target without looking for the bucket.
+func (x *exchange) readTarget() (name kv.BucketName, k kv.Key, err error) {
+	if k, err = x.key(); err != nil {
+		return name, k, err
+	}
+	if name, err = x.bucketName(); err != nil {
+		return name, k, err
+	}
+	return name, k, x.need(auth.Get, name, k)
 }
 
 // writeTarget is target for a request that changes the key, for which the caller needs the right to

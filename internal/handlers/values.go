@@ -91,9 +91,18 @@ func (s *Server) fetchUnlessHad(
 	p kv.Precondition,
 	wanted wantedEntry,
 ) (e kv.Entry, have bool, err error) {
-	if wait, ok := wanted.mayWait(x, p); ok {
+	wait, polls := wanted.mayWait(x, p)
+	if r := wanted.remembered; r != nil && polls && unchanged(p.IfNoneMatch, &r.entry, r.err) {
+		if err := wanted.bind(x); err != nil { // it waits for a change
+			return e, false, err
+		}
+	}
+	switch {
+	case wanted.remembered != nil:
+		e, err = wanted.remembered.answer(x)
+	case polls:
 		e, err = s.longPoll(x, wanted, p.IfNoneMatch, wait)
-	} else {
+	default:
 		e, err = s.fetch(x, wanted)
 	}
 	if err != nil {
@@ -107,9 +116,13 @@ func (s *Server) fetchUnlessHad(
 
 // A wantedEntry is the entry that a request asks for: the last of its key, or that of a revision.
 type wantedEntry struct {
-	// bucket and key name the entry.
+	// name and key name the entry, and bucket is where it is read; nil if it is in memory.
+	name   kv.BucketName
 	bucket *kvclient.Bucket
 	key    kv.Key
+	// remembered is what is in memory of the entry, if that answers the request without asking
+	// anybody how fresh it is (consistency=cached); otherwise nil.
+	remembered *remembered
 	// options say how fresh the answer must be.
 	options kvclient.ReadOptions
 	// isReported says that the minimal revision of the options is one that a feed has reported.
@@ -120,28 +133,56 @@ type wantedEntry struct {
 
 // parseWanted returns the entry that a request asks for.
 func (s *Server) parseWanted(x *exchange) (wanted wantedEntry, err error) {
-	if wanted.bucket, wanted.key, err = s.target(x); err != nil {
+	cached := x.query.Get("consistency") == "cached"
+	if cached {
+		wanted.name, wanted.key, err = x.readTarget()
+	} else {
+		wanted.bucket, wanted.key, err = s.target(x)
+	}
+	if err != nil {
 		return wanted, err
 	}
-	if wanted.options, err = readOptions(x); err != nil || !x.query.Has("revision") {
+	if wanted.options, err = readOptions(x); err != nil {
 		return wanted, err
 	}
-	if wanted.options.MinRevision != (kv.Position{}) {
-		return wanted, problem.OfParameter("min_revision",
+	if err := wanted.parseRevision(x); err != nil || !cached {
+		return wanted, err
+	}
+	wanted.remembered, err = x.remember(&wanted)
+	if err != nil || wanted.remembered != nil {
+		return wanted, err
+	}
+	return wanted, wanted.bind(x)
+}
+
+// bind finds the bucket, so that NATS answers and not the memory.
+func (w *wantedEntry) bind(x *exchange) (err error) {
+	w.remembered = nil
+	w.bucket, err = x.store.client.Bucket(x.context(), w.name)
+	return err
+}
+
+// parseRevision reads which revision a request asks for, if it asks for one.
+func (w *wantedEntry) parseRevision(x *exchange) (err error) {
+	if !x.query.Has("revision") {
+		return nil
+	}
+	if w.options.MinRevision != (kv.Position{}) {
+		return problem.OfParameter("min_revision",
 			"A revision never changes, so revision and "+
 				"min_revision do not go together. Leave one out.")
 	}
-	wanted.revision, err = kv.ParseRevision(x.query.Get("revision"))
+	w.revision, err = kv.ParseRevision(x.query.Get("revision"))
 	if err != nil {
-		return wanted, problem.OfParameter("revision",
+		return problem.OfParameter("revision",
 			"revision must be an integer from 1 to 2^53-1.")
 	}
-	return wanted, nil
+	return nil
 }
 
 // knownBytes returns about what the entry takes if it is known to be large, and otherwise 0.
 func (w *wantedEntry) knownBytes() int64 {
-	if w.revision > 0 {
+	if w.revision > 0 || w.remembered != nil {
 		return 0
 	}
 	return w.bucket.KnownLargeBytes(w.key)
@@ -182,7 +223,7 @@ func readOptions(x *exchange) (options kvclient.ReadOptions, err error) {
 	switch x.query.Get("consistency") {
 	case "any":
 		options.Consistency = kvclient.Any
-	case "":
+	case "", "cached": // what is not in memory is read as without this
 		options.Consistency = x.store.defaultConsistency()
 	}
 	options.MinRevision, err = minRevision(x.request.Header["Kv-Min-Revision"], x.query)

@@ -61,7 +61,7 @@ func TestConsistencyIsReportedEachTime(t *testing.T) {
 				}
 			}
 			for _, query := range []string{
-				"consistency=cached", "consistency=", "consistency=LEADER",
+				"consistency=CACHED", "consistency=", "consistency=LEADER",
 				"consistency=any&consistency=any",
 			} {
 				f.get(t, "/buckets/shop/"+place+p.key+"?"+query).

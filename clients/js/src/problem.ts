@@ -59,6 +59,7 @@ export type GatewayCode =
   | "timeout"
   | "outcome-unknown"
   | "revision-not-reached"
+  | "not-in-memory"
   | "bucket-full"
   | "storage-exhausted";
 

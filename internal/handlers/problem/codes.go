@@ -62,6 +62,7 @@ const (
 	Timeout              Code = "timeout"
 	OutcomeUnknown       Code = "outcome-unknown"
 	RevisionNotReached   Code = "revision-not-reached"
+	NotInMemory          Code = "not-in-memory"
 	BucketFull           Code = "bucket-full"
 	StorageExhausted     Code = "storage-exhausted"
 )

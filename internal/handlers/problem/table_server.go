@@ -60,6 +60,16 @@ var serverKinds = []Kind{
 			"changed.",
 		Detail: "The bucket did not reach the minimal revision in time. Nothing was changed. " +
 			"Check that the revision is one of this bucket, and try again."},
+	{Code: NotInMemory, Status: http.StatusGatewayTimeout,
+		Title: "Not in memory",
+		Meaning: "The request has only-if-cached, and the gateway does not have the bucket in " +
+			"memory, or not as fresh as the request asks for.",
+		Fix: "Leave only-if-cached out, or allow a larger max-age. A bucket is in memory while " +
+			"somebody watches it, or if --memory-buckets names it.",
+		Detail: "The gateway does not have this in memory, or not as fresh as the request asks " +
+			"for, and only-if-cached forbids to ask NATS. Leave only-if-cached out, or allow a " +
+			"larger max-age. A bucket is in memory while somebody watches it, or if " +
+			"--memory-buckets names it."},
 
 	// At a limit of storage deletes are refused. At the limit of an account or of the server,
 	// nats-server takes no message, and a delete is one: DELETE and purge of keys, and overwrites
