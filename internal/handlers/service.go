@@ -76,7 +76,7 @@ func (s *Server) getProblem(x *exchange) error {
 	if mediaType == "application/json" {
 		return x.respondJSON(http.StatusOK, explanation)
 	}
-	page, err := explanation.Page()
+	page, err := explanation.Page(x.basePath)
 	if err != nil {
 		return fmt.Errorf("problem page: %w", err)
 	}

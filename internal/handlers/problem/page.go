@@ -5,10 +5,14 @@ import (
 	"html/template"
 )
 
-// Page returns the page of the kind for people. See [Kind.Below] for its paths.
-func (k *Kind) Page() ([]byte, error) {
+// Page returns the page of the kind for people, of a gateway that is mounted below a base path, ""
+// for none. See [Kind.Below] for the paths in its texts.
+func (k *Kind) Page(basePath string) ([]byte, error) {
 	var page bytes.Buffer
-	err := pageTemplate.Execute(&page, k)
+	err := pageTemplate.Execute(&page, struct {
+		*Kind
+		BasePath string
+	}{k, basePath})
 	return page.Bytes(), err
 }
 
@@ -32,5 +36,7 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 <p>{{.Meaning}}</p>
 <h2>How to fix it</h2>
 <p>{{.Fix}}</p>
+<p><a href="{{.BasePath}}/docs/errors#{{.Code}}">All problems</a> ·
+<a href="{{.BasePath}}/docs/">The documentation</a></p>
 </html>
 `))
