@@ -79,6 +79,7 @@ export class BucketState<T> {
   /** Begins a full snapshot. What is shown stays until the snapshot is complete. */
   _reset(): void {
     this._synced = this._stale = this._deleted = false; // The gateway has its source.
+    this._point = { revision: 0, epoch: "" }; // It may be one of another history.
     this.#stage();
     this.#cause = "reset";
   }

@@ -218,6 +218,19 @@ test("a bucket that is created again takes what was stored in the old one", asyn
   assert.equal(live.map.get("a").pending, undefined);
 });
 
+test("a point before a reset confirms nothing that is stored after it", async (t) => {
+  const { live, say, written } = await opened(t, [put("a", 1, "base"), sync(100)]);
+  const promise = live.put("a", "mine");
+  say(block("reset", "", { bucket: "shop", reason: "ahead" }), put("a", 1, "base"));
+  await until("the reset", () => live.status === "syncing");
+  stored((await written(1)).response, 5); // The bucket has lost its end.
+  await promise;
+  assert.equal(live.map.get("a").value, "mine");
+  say(sync(1), put("a", 5, "mine"));
+  await until("confirmed", () => !live.map.get("a").pending);
+  assert.equal(live.map.get("a").revision, 5);
+});
+
 test("close gives local changes up, and says that their outcome is unknown", async (t) => {
   const { live, written } = await opened(t);
   const promise = live.put("a", "mine");
