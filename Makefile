@@ -11,11 +11,11 @@ OPENAPI_MODULES = test/openapi/node_modules/.package-lock.json
 GOSEC       = github.com/securego/gosec/v2/cmd/gosec@v2.30.0
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check quick-vet quick-test format vet staticcheck mutations \
-	hooks race lint gosec vulncheck openapi-lint js-test js-build js-setup browser streams \
-	streams-all proxies streams-setup clients clients-all schemathesis fuzz bench bench-quick \
-	bench-watch bench-report watchcheck linearizable adversary full clean cross release cluster \
-	deploy-test native native-all permissions
+.PHONY: help build run test check quick-vet quick-test format vet staticcheck mutations hooks \
+	race lint gosec vulncheck openapi-lint js-test js-build js-setup console-build browser \
+	streams streams-all proxies streams-setup clients clients-all schemathesis fuzz bench \
+	bench-quick bench-watch bench-report watchcheck linearizable adversary full clean \
+	cross release cluster deploy-test native native-all permissions
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
@@ -106,16 +106,24 @@ $(OPENAPI_MODULES): test/openapi/package-lock.json
 	cd test/openapi && npm ci --silent --no-audit --no-fund
 	touch $@
 
-js-test: build js-setup ## Test the JavaScript client, and that it is built (needs Node.js)
+js-test: build js-setup ## Test the JavaScript client and that all is built (needs Node.js)
+	cd internal/console && npm run --silent check
 	cd clients/js && npm run --silent check && npm run --silent types && npm test --silent
 
 js-build: js-setup ## Build the JavaScript client, of which clients/js/dist is committed
 	cd clients/js && npm run --silent build
 
-js-setup: clients/js/node_modules
+js-setup: clients/js/node_modules internal/console/node_modules
+
+console-build: js-setup ## Build the web console, of which internal/console/dist is committed
+	cd internal/console && npm run --silent build
 
 clients/js/node_modules: clients/js/package-lock.json
 	cd clients/js && npm ci --silent --no-audit --no-fund
+	touch $@
+
+internal/console/node_modules: internal/console/package-lock.json
+	cd internal/console && npm ci --silent --no-audit --no-fund
 	touch $@
 
 browser: build ## Test dashboard, documentation and clients of streams (needs Node.js, Chromium)

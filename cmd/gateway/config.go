@@ -80,6 +80,8 @@ type config struct {
 	TransactionRate      int           `group:"http" default:"20" placeholder:"NUMBER"`
 	AdminListen          string        `group:"http" placeholder:"HOST:PORT"`
 
+	Console string `group:"http" default:"write" enum:"off,read,write" placeholder:"MODE"`
+
 	transportConfig `embed:""`
 	traceConfig     `embed:""`
 

@@ -76,7 +76,7 @@ var bucketNeeds = map[string]need{
 // slash stands for all that begin with it.
 var openPaths = []string{
 	"", "livez", "healthz", "readyz", "version", "openapi.yaml", "openapi.json", "problems/",
-	"docs", "docs/", "llms.txt", ".well-known/oauth-protected-resource",
+	"docs", "docs/", "llms.txt", "console", "console/", ".well-known/oauth-protected-resource",
 }
 
 // isOpenPath reports whether everybody may ask for a path, given without a slash in front.

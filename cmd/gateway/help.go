@@ -39,7 +39,10 @@ var helpTexts = map[string]string{
 		"always are, with an --auth-file.",
 	"allow-origin": "Let web pages of this origin, such as https://app.example.com, use the API " +
 		"and --embedded-ws-listen. Can be given several times.",
-	"base-path":             "Serve everything below this path.",
+	"base-path": "Serve everything below this path.",
+	"console": "What the web console at /console/ offers: write, read, which hides what changes " +
+		"something and protects nothing, or off (default ${default}). It holds no data, and its " +
+		"users may do there what they may do elsewhere.",
 	"require-preconditions": "Refuse to write or delete a key without If-Match or If-None-Match.",
 	"request-timeout":       "How long a request waits for NATS at most (default ${default}).",
 	"stream-max-age": "How long a watch stream lives before it ends and its client reconnects " +

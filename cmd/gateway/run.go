@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/console"
 	"kvgateway/internal/handlers"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natsd"
@@ -266,6 +267,7 @@ func (c *config) handlerOptions(log zerolog.Logger) handlers.Options {
 		AllowedHosts:         c.ownHosts(),
 		AllowOrigins:         c.AllowOrigin,
 		LogKeys:              c.LogKeys,
+		Console:              console.Mode(c.Console),
 		RequirePreconditions: c.RequirePreconditions,
 		StreamAge:            c.StreamMaxAge,
 		TransactionRate:      c.TransactionRate,

@@ -28,14 +28,15 @@ func isHelper(path string) bool {
 // ours are the packages of this module that each of its packages may import. One that is not here
 // may import none, and none may import it.
 var ours = map[string][]string{
-	"cmd/gateway": {"internal/audit", "internal/auth", "internal/bound", "internal/feed",
-		"internal/handlers", "internal/identity", "internal/kv", "internal/kvclient",
-		"internal/natsd"},
+	"cmd/gateway": {"internal/audit", "internal/auth", "internal/bound", "internal/console",
+		"internal/feed", "internal/handlers", "internal/identity", "internal/kv",
+		"internal/kvclient", "internal/natsd"},
 	"internal/handlers": {"api", "internal/audit", "internal/auth", "internal/bound",
-		"internal/feed", "internal/handlers/problem", "internal/identity", "internal/jsonpatch",
-		"internal/kv", "internal/kvclient", "internal/pages", "internal/sse",
+		"internal/console", "internal/feed", "internal/handlers/problem", "internal/identity",
+		"internal/jsonpatch", "internal/kv", "internal/kvclient", "internal/pages", "internal/sse",
 		"internal/sse/stream"},
-	"internal/pages": {"api", "clients/js", "docs", "internal/handlers/problem"},
+	"internal/console": {"clients/js", "internal/pages"},
+	"internal/pages":   {"api", "clients/js", "docs", "internal/handlers/problem"},
 	"internal/identity": {"internal/auth", "internal/bound", "internal/feed", "internal/kv",
 		"internal/kvclient"},
 	"internal/handlers/problem": {"internal/bound", "internal/kv"},

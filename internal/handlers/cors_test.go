@@ -119,7 +119,7 @@ func TestAmbientCredentialsOfOtherOriginsReachStreamsAlone(t *testing.T) {
 			method, path, _ := strings.Cut(operation, " ")
 			for _, key := range []string{"a", "watch", "a/watch", "a%2Fwatch", "tickets"} {
 				target := basePath + strings.NewReplacer("{bucket}", "shop", "{key}", key,
-					"{code}", "x", "{page}", "tour").Replace(path)
+					"{code}", "x", "{page}", "tour", "{file}", "console.js").Replace(path)
 				want := ""
 				if path == "/tickets" || strings.HasSuffix(path, "/watch") {
 					want = "true"

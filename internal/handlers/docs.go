@@ -13,10 +13,27 @@ import (
 // docsPath is the path of the documentation, with or without a slash at its end.
 const docsPath = "/docs"
 
+// consolePath is the path of the web console, with or without a slash at its end.
+const consolePath = "/console"
+
 // getDocs answers a page of the documentation, or a file that the pages load. It looks the same to
 // everybody, since it tells nothing of what is stored.
 func (s *Server) getDocs(x *exchange) error {
 	file, err := s.site.File(chi.URLParam(x.request, "page"))
+	if err != nil {
+		return err
+	}
+	if file == nil {
+		return s.notFound(x)
+	}
+	x.respondFile(file)
+	return nil
+}
+
+// getConsole answers the page of the web console, or a file that it loads, to everybody: they hold
+// no data. What the console shows is what the API answers to its user.
+func (s *Server) getConsole(x *exchange) error {
+	file, err := s.console.File(chi.URLParam(x.request, "file"))
 	if err != nil {
 		return err
 	}
@@ -37,7 +54,8 @@ func (s *Server) getOverview(x *exchange) error {
 	return nil
 }
 
-// respondFile sends a file of the documentation, compressed if the client takes that.
+// respondFile sends a file of the documentation or the console, compressed if the client takes
+// that.
 func (x *exchange) respondFile(file *pages.File) {
 	h := x.Header()
 	if file.Policy != "" {

@@ -106,8 +106,8 @@ func (g *gateway) checkContract(t testing.TB, method, target string, a *answer) 
 	if path == "" || path[0] == '?' {
 		path = "/" + path // The base path itself is the index, with or without its slash.
 	}
-	if strings.HasPrefix(path, "/docs/") {
-		path = strings.TrimSuffix(path, "/") // As are the pages of the documentation.
+	if strings.HasPrefix(path, "/docs/") || path == "/console/" {
+		path = strings.TrimSuffix(path, "/") // As are the pages for people.
 	}
 	template, item := pathItem(doc, path)
 	switch {

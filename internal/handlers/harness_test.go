@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"kvgateway/internal/console"
 	"kvgateway/internal/feed"
 	"kvgateway/internal/handlers"
 	"kvgateway/internal/kvclient"
@@ -98,6 +99,7 @@ func start(t testing.TB, configure ...func(*setup)) *gateway {
 			Build: handlers.BuildInfo{
 				Version: "1.2.3", Commit: "abcdef0", Built: "2026-11-22T17:00:00Z",
 			},
+			Console: console.Write,
 			Metrics: g.metrics,
 		},
 	}

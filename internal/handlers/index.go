@@ -27,6 +27,7 @@ type index struct {
 // indexLinks are the paths of an index, each below the base path.
 type indexLinks struct {
 	Docs         string `json:"docs"`
+	Console      string `json:"console,omitempty"`
 	Buckets      string `json:"buckets"`
 	Watch        string `json:"watch"`
 	Access       string `json:"access"`
@@ -60,6 +61,9 @@ func (s *Server) getIndex(x *exchange) error {
 		return err
 	}
 	index := newIndex(s.options.BasePath, s.options.Build.Version)
+	if s.console != nil {
+		index.Links.Console = s.options.BasePath + consolePath + "/"
+	}
 	if mediaType == "text/html" {
 		page, err := index.page(s.options.BasePath)
 		if err != nil {
@@ -118,7 +122,9 @@ var indexTemplate = template.Must(template.New("index").Parse(`<!doctype html>
 bytes of values.</p>
 <h2>What there is</h2>
 <dl>
-<dt><a href="{{.Links.Docs}}">{{.Links.Docs}}</a>,
+{{with .Links.Console}}<dt><a href="{{.}}">{{.}}</a></dt>
+<dd>The console: look at buckets, keys and values in this browser, and change them.</dd>
+{{end}}<dt><a href="{{.Links.Docs}}">{{.Links.Docs}}</a>,
 <a href="{{.Links.Docs}}api/">{{.Links.Docs}}api/</a></dt>
 <dd>The documentation: a tour, what everything means, and the API to read and to try.</dd>
 <dt><a href="{{.Links.Buckets}}">{{.Links.Buckets}}</a></dt>

@@ -66,6 +66,10 @@ func (s *Server) routes() []route {
 		{"HEAD", "/docs", s.getDocs},
 		{"GET", "/docs/{page}", s.getDocs},
 		{"HEAD", "/docs/{page}", s.getDocs},
+		{"GET", "/console", s.getConsole},
+		{"HEAD", "/console", s.getConsole},
+		{"GET", "/console/{file}", s.getConsole},
+		{"HEAD", "/console/{file}", s.getConsole},
 		{"GET", "/llms.txt", s.getOverview},
 		{"HEAD", "/llms.txt", s.getOverview},
 		{"GET", metadataPath, s.getResourceMetadata},
@@ -166,8 +170,8 @@ const outsidePath = "outside"
 
 // routeByEscapedPath makes chi match the path as it was sent. An encoded slash stays part of its
 // key, nothing is cleaned, redirected or decoded twice. A http.ServeMux would turn `DELETE
-// /buckets/b/keys/..` into a redirect to the bucket. Only the documentation, which has no names of
-// others in its paths, is also there with a slash at the end.
+// /buckets/b/keys/..` into a redirect to the bucket. Only the documentation and the console,
+// which have no names of others in their paths, are also there with a slash at the end.
 func (s *Server) routeByEscapedPath(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path, below := strings.CutPrefix(r.URL.EscapedPath(), s.options.BasePath)
@@ -178,7 +182,7 @@ func (s *Server) routeByEscapedPath(next http.Handler) http.Handler {
 			path = "/"
 		case !below || path[0] != '/':
 			path = outsidePath
-		case strings.HasPrefix(path, docsPath+"/"):
+		case strings.HasPrefix(path, docsPath+"/"), path == consolePath+"/":
 			path = strings.TrimSuffix(path, "/")
 		}
 		chi.RouteContext(r.Context()).RoutePath = path

@@ -45,7 +45,7 @@ func TestEveryOperationAnswers(t *testing.T) {
 			continue // It is not there without an issuer of JWTs.
 		}
 		target := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "not-found",
-			"{page}", "tour").
+			"{page}", "tour", "{file}", "console.js").
 			Replace(path)
 		if strings.HasSuffix(path, "/watch") {
 			// The endpoint refuses this value. A stream would not end.
@@ -71,7 +71,7 @@ func TestMethodNotAllowedNamesTheAllowedOnes(t *testing.T) {
 	doc := contract(t)
 	for path, item := range doc.Paths.Map() {
 		target := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "not-found",
-			"{page}", "tour").
+			"{page}", "tour", "{file}", "console.js").
 			Replace(path)
 		for _, method := range []string{
 			"GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS", "TRACE", "PROPFIND",

@@ -13,6 +13,7 @@ import (
 	"kvgateway/internal/audit"
 	"kvgateway/internal/auth"
 	"kvgateway/internal/bound"
+	"kvgateway/internal/console"
 	"kvgateway/internal/feed"
 	"kvgateway/internal/identity"
 	"kvgateway/internal/kvclient"
@@ -54,6 +55,8 @@ type Options struct {
 	Proxies Proxies
 	// LogKeys makes the access log name the bucket and the key of each request that has them.
 	LogKeys bool
+	// Console says what the web console offers. If it is empty, there is none.
+	Console console.Mode
 	// RequirePreconditions makes the gateway refuse a PUT or DELETE of a key without a
 	// precondition.
 	RequirePreconditions bool
@@ -169,6 +172,8 @@ type Server struct {
 	yaml, json []byte
 	// site has the documentation.
 	site *pages.Site
+	// console has the files of the web console; nil if there is none.
+	console *console.Console
 	// publicOrigin is the origin of Options.PublicURL, "" if that is not known. Behind a proxy that
 	// replaces Host, it is that of the gateway's own pages.
 	publicOrigin string
@@ -231,6 +236,7 @@ func New(options Options) (*Server, error) {
 		publicOrigin: originOf(options.PublicURL),
 		yaml:         api.YAML(options.BasePath),
 		site:         pages.NewSite(options.BasePath, contract),
+		console:      console.New(options.BasePath, options.Console),
 	}
 	if s.tickets == nil {
 		s.tickets = auth.NewGate(auth.OpenPolicy)

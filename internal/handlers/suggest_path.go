@@ -115,6 +115,9 @@ func hasNames(path string) bool {
 	if len(parts) > 2 && parts[1] == "problems" && parts[2] != codePattern {
 		return problem.KindOf(parts[2]) != nil
 	}
+	if len(parts) > 2 && parts[1] == "console" {
+		return false // Files that nobody types.
+	}
 	if len(parts) > 2 && parts[1] == "docs" && parts[2] != pagePattern {
 		return slices.Contains(pages.Names(), parts[2])
 	}

@@ -29,7 +29,7 @@ func TestUnknownPathsAreNotFound(t *testing.T) {
 		"/metrics", "/debug/pprof/", "/watch/", "/tickets",
 		"/docs//", "/docs/nothing", "/docs/tour//", "/docs/guide/tour.md",
 		"/docs/..", "/llms.txt/",
-		"/console/", "/favicon.ico",
+		"/console//", "/console/nothing.js", "/console/..", "/console/console.js/", "/favicon.ico",
 		"/robots.txt", "/*", "/~",
 		"/shop", "/kv/buckets",
 	} {

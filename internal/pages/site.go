@@ -115,19 +115,24 @@ func compressed(file *File, err error) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
+	return file, file.Compress()
+}
+
+// Compress sets Compressed, for a file that was made elsewhere.
+func (f *File) Compress() error {
 	var out bytes.Buffer
 	w, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if _, err := w.Write(file.Body); err != nil {
-		return nil, err
+	if _, err := w.Write(f.Body); err != nil {
+		return err
 	}
 	if err := w.Close(); err != nil {
-		return nil, err
+		return err
 	}
-	file.Compressed = out.Bytes()
-	return file, nil
+	f.Compressed = out.Bytes()
+	return nil
 }
 
 // Overview returns /llms.txt, which lists the pages for programs that read them.

@@ -54,6 +54,8 @@ var operations = []operation{
 	{"problem", 1, "GET /problems/{code}", reads("/problems/busy", jsonType, 0)},
 	reading("docs", 1, "/docs", "text/html", 0),
 	{"docs-page", 1, "GET /docs/{page}", reads("/docs/errors", "text/html", 0)},
+	reading("console", 1, "/console", "text/html", 0),
+	{"console-file", 1, "GET /console/{file}", reads("/console/console.js", "*/*", 0)},
 	reading("overview", 1, "/llms.txt", textType, 0),
 	opening("watch", 4, "/buckets/{bucket}/watch?filter=innocent.*&values=none", eventType),
 	opening("watch-lines", 2,

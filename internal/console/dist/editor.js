@@ -1,0 +1,1 @@
+// Code generated from internal/console/src. DO NOT EDIT.
