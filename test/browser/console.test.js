@@ -165,3 +165,132 @@ test("a lost gateway is shown, and the page goes on when it is back", async (t) 
   await page.getByText("The gateway does not answer").waitFor({ state: "detached" });
   await api("DELETE", "/buckets/afterwards");
 });
+
+test("keys are a tree that stays open, and are found inside folders", async (t) => {
+  await createBucket("trees", { history: 3 });
+  for (const key of ["orders.2024.a", "orders.2024.b", "orders.2025.c", "stock.x"]) {
+    await put("trees", key, "{}");
+  }
+  const page = await open(t);
+  await go(page, "#/b/trees");
+  await page.getByRole("button", { name: "orders." }).first().click();
+  await page.getByRole("button", { name: "2024." }).first().click();
+  await page.getByRole("link", { name: "a", exact: true }).waitFor();
+  await put("trees", "orders.2024.new", "{}"); // By somebody else, and the tree stays open.
+  await page.getByRole("link", { name: "new", exact: true }).waitFor();
+  await page.getByRole("link", { name: "a", exact: true }).waitFor();
+
+  await page.getByRole("searchbox").fill("2025.C");
+  await page.getByRole("link", { name: "orders.2025.c" }).waitFor();
+  await page.getByRole("searchbox").fill("");
+
+  await page.getByRole("button", { name: "Copy orders.2024." }).click({ force: true });
+  await page.getByLabel("New folder").fill("old.orders");
+  await page.getByRole("button", { name: "Copy folder" }).click();
+  await page.getByText("3 entries were copied to old.orders.").waitFor();
+  assert.equal(await (await api("GET", "/buckets/trees/keys/old.orders.a")).text(), "{}");
+
+  await page.getByRole("button", { name: "Delete orders.2024." }).click({ force: true });
+  await page.getByRole("dialog").getByText("orders.2024.new").waitFor(); // The dry run.
+  await api("GET", "/buckets/trees/keys/orders.2024.a");
+  await page.getByRole("button", { name: "Delete 3 keys" }).click();
+  await page.getByText("3 keys were deleted.").waitFor();
+  await assert.rejects(api("GET", "/buckets/trees/keys/orders.2024.a"), /404/);
+});
+
+test("an entry is changed byte for byte, and its time to live stays", async (t) => {
+  await createBucket("exact", { limit_marker_ttl: "10m" });
+  const before = '{"big": 12345678901234567890,\r\n "odd": "\u202e\u2028é\\u00e9", "x": 1.0}';
+  await put("exact", "a", before, "application/json", "&ttl=1h");
+  const page = await open(t);
+  await go(page, "#/b/exact/k/a");
+  await page.getByText("Ends in").waitFor();
+  await page.getByRole("button", { name: "Edit" }).click();
+  const editor = page.getByRole("textbox", { name: "Value" });
+  await editor.click();
+  await page.keyboard.press("Control+End");
+  await page.keyboard.type(" ");
+  await page.getByRole("button", { name: "Store" }).click();
+  await page.getByText("was stored as revision").waitFor();
+  const after = await api("GET", "/buckets/exact/keys/a");
+  assert.equal(await after.text(), `${before} `);
+  assert.match(after.headers.get("KV-TTL"), /^59m|^1h/);
+});
+
+test("a conflict shows theirs, yours and the base, and merges them", async (t) => {
+  await createBucket("conflicts", { history: 5 });
+  await put("conflicts", "a", "one\ntwo\nthree", "text/plain");
+  const page = await open(t);
+  await go(page, "#/b/conflicts/k/a");
+  await page.getByRole("button", { name: "Edit" }).click();
+  await page.getByRole("textbox", { name: "Value" }).click();
+  await page.keyboard.press("Control+End");
+  await page.keyboard.type("!");
+  await put("conflicts", "a", "ONE\ntwo\nthree", "text/plain");
+  await page.getByText("Somebody else has stored revision 2").waitFor();
+  await page.getByRole("button", { name: "Store" }).click();
+  await page.getByText("Theirs, compared with the base").waitFor();
+  await page.screenshot({ path: join(OUTPUT, "conflict.png"), fullPage: true });
+  await page.getByRole("button", { name: "Merge both" }).click();
+  await page.getByRole("button", { name: "Store" }).click();
+  await page.getByText("was stored as revision 3").waitFor();
+  assert.equal(await (await api("GET", "/buckets/conflicts/keys/a")).text(), "ONE\ntwo\nthree!");
+
+  await page.getByRole("link", { name: "History" }).click();
+  await page.getByRole("button", { name: "revision 1" }).click();
+  await page.getByRole("button", { name: "Restore revision 1" }).click();
+  await page.getByText("Revision 1 was stored again").waitFor();
+  assert.equal(await (await api("GET", "/buckets/conflicts/keys/a")).text(), "one\ntwo\nthree");
+});
+
+test("hostile keys and values are text", async (t) => {
+  const value = '<img src=x onerror="alert(1)"><script>alert(2)</script>\u202egnp.exe';
+  const key = `a.${"k/".repeat(500)}end`;
+  await createBucket("hostile", { description: "<b onmouseover=alert(3)>bold</b>" });
+  await put("hostile", key, value, "text/html");
+  await put("hostile", "svg", '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(4)</script></svg>', "image/svg+xml");
+  const page = await open(t, "ann", { viewport: { width: 360, height: 740 } });
+  await page.getByText("<b onmouseover=alert(3)>bold</b>").waitFor();
+  await go(page, `#/b/hostile/k/${encodeURIComponent(key)}`);
+  await page.getByText("<script>alert(2)</script>").waitFor();
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.ok(wide <= 0, `${wide} px too wide`);
+  await go(page, "#/b/hostile/k/svg");
+  await page.getByRole("img", { name: "The value of svg" }).waitFor();
+});
+
+for (const [width, colorScheme] of LOOKS) {
+  test(`every screen at ${width} px, ${colorScheme}: nothing overflows or keeps people out`, async (t) => {
+    await createBucket("looks", { history: 5, description: "What the shop sells" });
+    for (const key of ["orders.17", "orders.18", "stock.chairs", "greeting"]) {
+      await put("looks", key, JSON.stringify({ key, qty: 3, tags: ["a", "b"] }, null, 2));
+    }
+    await put("looks", "orders.17", '{\n  "qty": 4,\n  "id": 12345678901234567890\n}');
+    const page = await open(t, "ann", { viewport: { width, height: HEIGHTS[width] }, colorScheme });
+    const look = async (name, hash, ready) => {
+      await go(page, hash);
+      await ready();
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.ok(wide <= 0, `${name} is ${wide} px too wide`);
+      assert.deepEqual(await barriers(page), [], name);
+      await page.screenshot({ path: join(OUTPUT, `${name}-${width}-${colorScheme}.png`) });
+    };
+    const text = (shown) => () => page.getByText(shown).first().waitFor();
+    await look("buckets", "#/", text("What the shop sells"));
+    await look("keys", "#/b/looks", async () => {
+      await page.getByRole("button", { name: "orders." }).first().click();
+      await page.getByRole("checkbox", { name: "Select orders.18" }).check();
+    });
+    await look("entry", "#/b/looks/k/orders.17", text("12345678901234567890"));
+    await look("edit", "#/b/looks/k/orders.17", async () => {
+      await page.getByRole("button", { name: "Edit" }).click();
+      await page.getByRole("textbox", { name: "Value" }).waitFor();
+    });
+    await look("history", "#/b/looks/h/orders.17", text("compared with"));
+    await look("missing", "#/b/looks/k/nothing", text("This key has no value"));
+    await look("create", "#/", async () => {
+      await page.getByRole("button", { name: "Create bucket" }).click();
+      await page.getByText("Limits, storage").click();
+    });
+  });
+}

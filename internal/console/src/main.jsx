@@ -3,10 +3,26 @@ import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { BASE, MAY_WRITE, identify, signOut } from "./api.js";
 import { Buckets } from "./buckets.jsx";
+import { Entry, NewEntry } from "./entry.jsx";
+import { History } from "./history.jsx";
+import { Keys } from "./keys.jsx";
 import { ErrorBox, Field, NoticeArea, useSession } from "./ui.jsx";
 
 /** The screens by the first part of what follows the # of the address. */
-const SCREENS = { "": Buckets };
+const SCREENS = { "": Buckets, b: OfBucket };
+
+/** The screens of a bucket by the part after its name; what follows that is a key. */
+function OfBucket({ rest: [bucket, screen = "", name] }) {
+  if (screen === "" || screen === "new") return screen ? <NewEntry bucket={bucket} /> : <Keys bucket={bucket} />;
+  if (screen === "k" && name) return <Entry bucket={bucket} name={name} />;
+  if (screen === "h" && name) return <History bucket={bucket} name={name} />;
+  return <Nothing />;
+}
+
+const Nothing = () => (
+  <main id="main"><h1>There is nothing here</h1>
+    <p>The address does not lead to a screen. <a href="#/">Go to the buckets</a>.</p></main>
+);
 
 /** The parts of the address after the #, decoded; a part that is not well-formed stays as it is. */
 function parts() {
@@ -59,7 +75,7 @@ function SignIn({ error: first }) {
 
 function Top({ access, lost, signedIn, onSignIn }) {
   const [here] = useRoute();
-  const link = (to, label) => <a href={`#/${to}`} aria-current={here === to ? "page" : undefined}>{label}</a>;
+  const link = (to, label) => <a href={`#/${to}`} aria-current={(here === "b" ? "" : here) === to ? "page" : undefined}>{label}</a>;
   return (
     <header class="top">
       <a class="skip" href="#main" onClick={(event) => {
@@ -98,10 +114,7 @@ function App() {
   let content = null;
   if (signsIn || (!known && refused)) content = <SignIn error={refused} />;
   else if (known && Screen) content = <Screen key={rest.join("/")} rest={rest} />;
-  else if (known) {
-    content = <main id="main"><h1>There is nothing here</h1>
-      <p>The address does not lead to a screen. <a href="#/">Go to the buckets</a>.</p></main>;
-  }
+  else if (known) content = <Nothing />;
   return (
     <NoticeArea>
       <Top {...state} onSignIn={() => setSignsIn(true)} />
