@@ -19,6 +19,8 @@ type Proxy struct {
 	changed *sync.Cond // is signalled when frozen becomes false
 	refuse  bool       // New connections are closed at once.
 	frozen  bool       // Nothing passes and no end learns of it, as if every packet were lost.
+	late    string     // What the server sends to clients of this name passes after a while.
+	delay   time.Duration
 	open    map[*joined]bool
 }
 
@@ -91,7 +93,12 @@ func (p *Proxy) copy(both *joined, to, from net.Conn) {
 		if both.dead {
 			n = 0
 		}
+		delay := time.Duration(0)
+		if p.late != "" && from == both.server && bytes.Contains(both.hello, []byte(p.late+`"`)) {
+			delay = p.delay
+		}
 		p.mu.Unlock()
+		time.Sleep(delay)
 		if _, err2 := to.Write(buffer[:n]); err != nil || err2 != nil {
 			return
 		}
@@ -152,6 +159,14 @@ func (p *Proxy) Kill(name string, d time.Duration, meanwhile func()) {
 	for _, c := range killed {
 		c.client.Close()
 	}
+}
+
+// Delay holds back what the server sends to clients whose name ends with name, for d and up to
+// twice as long. It must be called before there are connections.
+func (p *Proxy) Delay(name string, d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.late, p.delay = name, d
 }
 
 // wait waits for d, and calls meanwhile after a third of it.

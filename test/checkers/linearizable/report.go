@@ -56,7 +56,8 @@ func (r *run) report(v verdict, took time.Duration) error {
 // refused where it can be, and at times left open. The error names what is missing.
 func (r *run) enough() (err error) {
 	needed := []tally{{"GET", "done"}, {"GET", "missing"}, {"GET", "not modified"},
-		{"GET", "done by any"}, {"PUT", "done"}, {"PUT", "mismatch"}, {"DELETE", "done"},
+		{"GET", "done by any"}, {"GET", "from memory"}, {"crowd GET", "done"},
+		{"PUT", "done"}, {"PUT", "mismatch"}, {"DELETE", "done"},
 		{"DELETE", "missing"}, {"DELETE ?purge", "done"}, {"native delete", "done"},
 		{"PATCH merge", "done"}, {"PATCH merge", "mismatch"}, {"PATCH n+1", "done"},
 		{"PATCH n+1", "test failed"}, {"transaction", "done"}, {"transaction", "mismatch"},

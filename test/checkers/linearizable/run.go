@@ -40,9 +40,14 @@ type run struct {
 	failed        error // A process that ended by itself, or a fault that could not be injected.
 }
 
+// feedDelay is by how much the changes of one gateway come later than the answers of NATS. A read
+// from memory must wait for them.
+const feedDelay = 2 * time.Millisecond
+
 // A site is a gateway and the proxy between it and NATS.
 type site struct {
 	addr    string
+	admin   string // where its metrics are
 	gateway *harness.Process
 	proxy   *harness.Proxy
 }
@@ -98,6 +103,8 @@ func (r *run) trouble(ctx context.Context) {
 		t := &teller{next()}
 		work.Go(func() { t.run(busy) })
 	}
+	together := &crowd{run: r}
+	work.Go(func() { together.come(busy) })
 	r.disturb(busy)
 	work.Wait()
 }
@@ -143,17 +150,21 @@ func (r *run) start(ctx context.Context) (err error) {
 
 // newSite starts a gateway whose connection to NATS can be cut.
 func (r *run) newSite(i int) (*site, error) {
-	s := &site{addr: harness.FreeAddr()}
+	s := &site{addr: harness.FreeAddr(), admin: harness.FreeAddr()}
 	var err error
 	if s.proxy, err = harness.NewProxy(r.natsAddr); err != nil {
 		return nil, err
+	}
+	if i == 0 {
+		s.proxy.Delay("(feeds)", feedDelay)
 	}
 	log, err := os.Create(filepath.Join(r.Output, fmt.Sprintf("gateway%d.log", i)))
 	if err != nil {
 		return nil, err
 	}
 	args := []string{"serve", "--log-level", "warn", "--request-timeout", "1s",
-		"--nats-url", "nats://" + s.proxy.Addr(), "--listen", s.addr, "--transaction-rate", "0"}
+		"--nats-url", "nats://" + s.proxy.Addr(), "--listen", s.addr, "--transaction-rate", "0",
+		"--rate", "0", "--admin-listen", s.admin}
 	s.gateway = &harness.Process{Name: r.Gateway, Log: log, Args: args}
 	return s, s.gateway.Start()
 }
