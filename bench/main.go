@@ -19,7 +19,7 @@ import (
 // results.
 var commands = map[string]cells.Command{
 	"watch": cells.Streams, "many": cells.Many, "transactions": cells.Transactions,
-	"callers": cells.Callers, "report": writeReport,
+	"callers": cells.Callers, "memory": cells.Memory, "report": writeReport,
 }
 
 func main() {

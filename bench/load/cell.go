@@ -12,10 +12,17 @@ const (
 	OpCAS    = "cas"     // stores one if the key's last revision is still this worker's last write
 	OpPutKey = "put-key" // stores one with an idempotency key that is new each time
 	OpPutTTL = "put-ttl" // stores one with a time to live, in a bucket that allows this
+
+	// The reads that a gateway can answer from its own copy of the bucket.
+
+	OpGetCached = "get-cached" // reads a value that may be old
+	OpGetSame   = "get-304"    // asks the same about a value that the client has
 )
 
 // AllOperations are the operations.
-var AllOperations = []string{OpGet, OpPut, OpCAS, OpPutKey, OpPutTTL}
+var AllOperations = []string{
+	OpGet, OpPut, OpCAS, OpPutKey, OpPutTTL, OpGetCached, OpGetSame,
+}
 
 // A Cell is one combination that all systems are measured at.
 type Cell struct {
@@ -33,6 +40,11 @@ func (c Cell) String() string {
 		c.Operation += "-" + c.Caller
 	}
 	return fmt.Sprintf("%s/%d/%d", c.Operation, c.Connections, c.ValueBytes)
+}
+
+// IsRead reports whether the operation stores nothing.
+func (c Cell) IsRead() bool {
+	return c.Operation == OpGet || c.Operation == OpGetCached || c.Operation == OpGetSame
 }
 
 // KeysPerWorker is how many keys a worker uses in turn, so that neither caches nor the store see a

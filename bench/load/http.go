@@ -97,7 +97,8 @@ type httpWorker struct {
 	sent     time.Time // when the last request was sent
 	arrived  []byte    // the part of buffer that has the answer so far
 	buffer   []byte
-	wantBody int // how many bytes the body of a good answer has; -1 for any
+	wantBody int  // how many bytes the body of a good answer has; -1 for any
+	wantSame bool // a good answer says that the client has the value
 }
 
 func newHTTPWorker(address string, number int, c Cell) (*httpWorker, error) {
@@ -108,15 +109,16 @@ func newHTTPWorker(address string, number int, c Cell) (*httpWorker, error) {
 	w := &httpWorker{socket: socket, buffer: make([]byte, c.ValueBytes+4096), wantBody: -1}
 	w.requests = requestsOf(address, number, c)
 	switch c.Operation {
-	case OpGet:
+	case OpGet, OpGetCached:
 		w.wantBody = c.ValueBytes
-	case OpCAS:
+	case OpCAS, OpGetSame:
 		put := Cell{Operation: OpPut, Connections: 1, ValueBytes: c.ValueBytes}
 		puts := requestsOf(address, number, put)
 		if err := w.learnRevisions(puts); err != nil {
 			closeSocket(socket)
 			return nil, err
 		}
+		w.wantSame = c.Operation == OpGetSame
 	}
 	return w, nil
 }
@@ -163,7 +165,7 @@ func (w *httpWorker) receive() (done bool, err error) {
 	}
 	req := &w.requests[w.turn]
 	switch {
-	case res.status/100 != 2:
+	case !w.wantSame && res.status/100 != 2, w.wantSame && res.status != 304:
 		return false, fmt.Errorf("status %d to %.150q: %.300s", res.status, req.bytes(), res.body)
 	case w.wantBody >= 0 && len(res.body) != w.wantBody:
 		return false, fmt.Errorf("%d bytes, not %d, to %.150q",

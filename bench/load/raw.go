@@ -40,7 +40,7 @@ func RawSteps(conn *nats.Conn, c Cell) (steps []Step, err error) {
 	for i := range c.Connections {
 		w := newRawWorker(conn, i, c)
 		switch c.Operation {
-		case OpGet:
+		case OpGet, OpGetCached, OpGetSame: // raw NATS has no copy to answer from
 			steps = append(steps, w.get)
 		case OpPut, OpPutTTL:
 			steps = append(steps, w.put)
@@ -72,7 +72,7 @@ func newRawWorker(conn *nats.Conn, number int, c Cell) *rawWorker {
 	for i := range KeysPerWorker {
 		subject := "$KV." + bucket + "." + keyFor(number, i)
 		msg := &nats.Msg{Subject: subject, Data: Payload(c.ValueBytes)}
-		if c.Operation == OpGet {
+		if c.IsRead() {
 			msg = &nats.Msg{Subject: "$JS.API.DIRECT.GET.KV_" + bucket + "." + subject}
 		}
 		if c.Operation == OpPutTTL {

@@ -9,7 +9,8 @@ import (
 
 // A request is one key's request, made beforehand, and the tag that its last answer had. A request
 // that differs each time is kept in two parts, and what differs goes between them: for a
-// compare-and-set the tag, for a put with an idempotency key the key.
+// compare-and-set and a get of what the client has the tag, for a put with an idempotency key the
+// key.
 type request struct {
 	head, tail []byte // tail is nil if the request is always the same
 	etag       []byte
@@ -37,6 +38,11 @@ func requestsOf(host string, worker int, c Cell) (requests []request) {
 		switch c.Operation {
 		case OpGet:
 			requests = append(requests, request{head: getRequest(host, path, c)})
+		case OpGetCached:
+			get := getRequest(host, path+cachedQuery, c)
+			requests = append(requests, request{head: get})
+		case OpGetSame:
+			requests = append(requests, cutGet(host, path+cachedQuery))
 		case OpPut:
 			requests = append(requests, request{head: PutRequest(host, path, "", value)})
 		case OpCAS:
@@ -50,6 +56,16 @@ func requestsOf(host string, worker int, c Cell) (requests []request) {
 		}
 	}
 	return requests
+}
+
+// cachedQuery asks for an answer that may be old.
+const cachedQuery = "?consistency=cached"
+
+// cutGet returns a GET whose parts meet where the tag of what the client has goes.
+func cutGet(host, path string) request {
+	whole := bodyless(host, path, "*/*\r\nIf-None-Match: ")
+	cut := len(whole) - len(endOfHeader)
+	return request{head: whole[:cut], tail: whole[cut:]}
 }
 
 func getRequest(host, path string, c Cell) []byte {

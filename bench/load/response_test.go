@@ -95,7 +95,7 @@ func checkRequest(t *testing.T, op string, i int, text []byte) (got *http.Reques
 	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		got = r
 		body, err := io.ReadAll(r.Body)
-		if err != nil || (op != OpGet && !bytes.Equal(body, Payload(128))) {
+		if err != nil || (!cellOf(op).IsRead() && !bytes.Equal(body, Payload(128))) {
 			t.Errorf("%s: body %q, error %v", op, body, err)
 		}
 	})
@@ -115,8 +115,15 @@ func checkRequest(t *testing.T, op string, i int, text []byte) (got *http.Reques
 	if tag := got.Header.Get("If-Match"); (tag == `"42-k3f9x"`) != (op == OpCAS) {
 		t.Errorf("%s: If-Match %q", op, tag)
 	}
+	if tag := got.Header.Get("If-None-Match"); (tag == `"42-k3f9x"`) != (op == OpGetSame) {
+		t.Errorf("%s: If-None-Match %q", op, tag)
+	}
+	mayBeOld := op == OpGetCached || op == OpGetSame
+	if got.URL.Query().Has("consistency") != mayBeOld {
+		t.Errorf("%s: query %q", op, got.URL.RawQuery)
+	}
 	length := got.Header.Get("Content-Length")
-	if op != OpGet && length != strconv.Itoa(len(body)) {
+	if !cellOf(op).IsRead() && length != strconv.Itoa(len(body)) {
 		t.Errorf("%s: Content-Length %s, body %d", op, length, len(body))
 	}
 	if ttl := got.URL.Query().Get("ttl"); (ttl == "1h") != (op == OpPutTTL) {

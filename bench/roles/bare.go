@@ -25,7 +25,11 @@ func bareRole(o options) error {
 	if err != nil {
 		return err
 	}
-	serveUntilStopped(listener, bareHandler(o.sizes))
+	handler := bareHandler(o.sizes)
+	if o.headers {
+		handler = withHeaders(handler)
+	}
+	serveUntilStopped(listener, handler)
 	return nil
 }
 
@@ -43,6 +47,11 @@ func bareHandler(sizes []int) http.Handler {
 	}
 	router := chi.NewRouter()
 	router.Get("/buckets/{bucket}/keys/{key}", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("If-None-Match") == bareTag {
+			w.Header().Set("Etag", bareTag)
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
 		value := values[chi.URLParam(r, "bucket")]
 		writeValue(w, value, bareTag)
 	})
@@ -76,4 +85,30 @@ func writeResult(w http.ResponseWriter, tag string) {
 	header.Set("Content-Type", "application/json")
 	header.Set("Etag", tag)
 	io.WriteString(w, bareResult)
+}
+
+// gatewayHeaders are the headers that the gateway's answer to a GET has beside those of the bare
+// handler.
+var gatewayHeaders = [...][2]string{
+	{"Accept-Ranges", "bytes"},
+	{"Cache-Control", "private, no-cache, no-transform"},
+	{"Content-Security-Policy", "sandbox; default-src 'none'"},
+	{"Cross-Origin-Resource-Policy", "same-origin"},
+	{"Kv-Consistency", "leader"},
+	{"Kv-Created", "2026-11-30T20:03:26.93233265Z"},
+	{"Kv-Revision", "123456"},
+	{"Last-Modified", "Mon, 30 Nov 2026 20:03:26 GMT"},
+	{"X-Content-Type-Options", "nosniff"},
+	{"X-Request-Id", "V4EZK2QE-123456"},
+}
+
+// withHeaders adds the gateway's headers to all answers.
+func withHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		for _, line := range gatewayHeaders {
+			header[line[0]] = []string{line[1]}
+		}
+		next.ServeHTTP(w, r)
+	})
 }

@@ -18,7 +18,9 @@ func TestLoadGenerator(t *testing.T) {
 	sizes := []int{128, 4096}
 	server := httptest.NewServer(bareHandler(sizes))
 	defer server.Close()
-	for _, operation := range []string{load.OpGet, load.OpPut, load.OpCAS} {
+	for _, operation := range []string{
+		load.OpGet, load.OpPut, load.OpCAS, load.OpGetCached, load.OpGetSame,
+	} {
 		for _, connections := range []int{1, 8} {
 			for _, size := range sizes {
 				testDriver(t, server.Listener.Addr().String(),

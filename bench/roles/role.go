@@ -29,6 +29,7 @@ type options struct {
 	user      string
 	pprof     string
 	sizes     []int
+	headers   bool
 }
 
 // Run plays a role until this process is asked to end. args are its flags.
@@ -42,6 +43,8 @@ func Run(name string, args []string) error {
 		"the thin role's server; without it the role runs one itself")
 	flags.StringVar(&o.user, "user", "",
 		"a name:password that the nats role knows; without it the server checks no credentials")
+	flags.BoolVar(&o.headers, "headers", false,
+		"the bare role's answers have all headers that the gateway's have")
 	flags.StringVar(&o.pprof, "pprof", "", "address for /debug/pprof")
 	flags.Func("size", "bytes of the values that will be asked for; repeatable",
 		func(text string) error {

@@ -23,6 +23,13 @@ const (
 	GatewayEmbedded = "gateway-embedded" // the gateway with NATS in its process
 	GatewayExternal = "gateway-external" // the gateway and a nats-server process
 
+	// These are in no table of single requests either: the bare handler with all headers that the
+	// gateway sends, and gateways that have every bucket in memory.
+
+	BareHeaders    = "bare-headers"
+	MemoryEmbedded = "memory-embedded"
+	MemoryExternal = "memory-external"
+
 	// GatewayUnlimited is GatewayExternal with no bound on the requests of a caller in a second. It
 	// is in no table of single requests.
 	GatewayUnlimited = "gateway-unlimited"
@@ -61,7 +68,15 @@ func (s *Starter) Start(ctx context.Context, name string) (sys *System, err erro
 	dir := filepath.Join(s.Dir, name)
 	switch name {
 	case Bare:
-		sys, err = s.startBare(ctx)
+		sys, err = s.startBare(ctx, name)
+	case BareHeaders:
+		sys, err = s.startBare(ctx, name, "-headers")
+	case MemoryEmbedded:
+		sys, err = s.startInMemory(ctx, name, "--data-dir", dir, "--sync", SyncInterval.String())
+	case MemoryExternal:
+		sys, err = s.withServer(ctx, name, func(url string) (*System, error) {
+			return s.startInMemory(ctx, name, "--nats-url", url)
+		})
 	case RawInProcess:
 		sys, err = s.startRaw(ctx, name, transportInProcess)
 	case RawTCP:
@@ -115,12 +130,12 @@ func (s *Starter) StartServer(ctx context.Context, name, dataDir string) (*Proce
 		"-data-dir", filepath.Join(s.Dir, dataDir), "-user", s.NATSUser)
 }
 
-func (s *Starter) startBare(ctx context.Context) (*System, error) {
-	args := []string{"-pprof", s.Pprof}
+func (s *Starter) startBare(ctx context.Context, name string, args ...string) (*System, error) {
+	args = append(args, "-pprof", s.Pprof)
 	for _, size := range s.sizes() {
 		args = append(args, "-size", strconv.Itoa(size))
 	}
-	p, err := s.role(ctx, Bare, roleBare, args...)
+	p, err := s.role(ctx, name, roleBare, args...)
 	if err != nil {
 		return nil, err
 	}
