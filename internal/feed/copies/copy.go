@@ -2,6 +2,7 @@ package copies
 
 import (
 	"cmp"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -56,6 +57,8 @@ type Options struct {
 type Copy struct {
 	// options are those given.
 	options Options
+	// id is a random number by which the copy is told from others.
+	id uint64
 	// hold is what the copy takes of Options.Memory.
 	hold bound.Hold
 	// horizon is the revision from which on a view can be pinned. It is changed with mu held.
@@ -83,8 +86,8 @@ type Copy struct {
 	swept time.Time
 	// hidden: there are keys outside the grammar.
 	hidden bool
-	// unsureValues counts the versions with unsureValue.
-	unsureValues int
+	// unsureValues and unsureMarkers count the versions with unsureValue and unsureMarker.
+	unsureValues, unsureMarkers int
 	// values counts the entries that are no markers.
 	values int
 	// chained has the versions with an earlier one, in the order of their revisions.
@@ -103,6 +106,7 @@ type Copy struct {
 // New returns an empty copy, which is loading. The feed's position is at.
 func New(o Options, at kv.Position) *Copy {
 	c := &Copy{options: o, at: at, forgotten: make(map[string]kv.Revision)}
+	c.id = rand.Uint64() // #nosec G404 -- it tells copies apart, and is no secret
 	c.plant()
 	return c
 }
@@ -333,6 +337,8 @@ func (c *Copy) count(v *version, n int) {
 	switch {
 	case v.unsure == unsureValue:
 		c.unsureValues += n
+	case v.unsure == unsureMarker:
+		c.unsureMarkers += n
 	case !v.entry.IsMarker():
 		c.values += n
 	}
@@ -382,6 +388,6 @@ func (c *Copy) end(why Lost) {
 	c.current.Store(nil)
 	c.plant() // views may still read the trees that there were
 	c.held, c.chained, c.forgotten = held{}, nil, nil
-	c.bytes, c.room, c.values, c.unsureValues = 0, 0, 0, 0
+	c.bytes, c.room, c.values, c.unsureValues, c.unsureMarkers = 0, 0, 0, 0, 0
 	c.hold.Release()
 }

@@ -20,8 +20,10 @@ type state struct {
 	horizon *atomic.Uint64
 	// nextEnd is when the next entry vanishes; zero for never.
 	nextEnd time.Time
-	// hidden and unsure are what the view's methods return.
-	hidden, unsure bool
+	// hidden, unsure and unsureMarkers are what the view's methods return.
+	hidden, unsure, unsureMarkers bool
+	// copyID is that of the copy.
+	copyID uint64
 	// resurfaces is Options.Resurfaces.
 	resurfaces bool
 }
@@ -67,7 +69,10 @@ func (c *Copy) newState(now time.Time) *state {
 		horizon:    &c.horizon,
 		hidden:     c.hidden,
 		unsure:     c.unsureValues > 0,
+		copyID:     c.id,
 		resurfaces: c.options.Resurfaces,
+
+		unsureMarkers: c.unsureMarkers > 0,
 	}
 	if first, some := c.expiring.Min(); some {
 		s.nextEnd = first.entry.Expires
@@ -120,6 +125,13 @@ func (v View) HasHidden() bool { return v.hidden }
 // IsUnsure reports whether there may be values that the view does not show; see [Found].
 func (v View) IsUnsure() bool { return v.unsure }
 
+// IsUnsureOfMarkers reports whether there may be markers in the view that the store has not.
+func (v View) IsUnsureOfMarkers() bool { return v.unsureMarkers }
+
+// CopyID returns a number that tells the copy from all others, those of other gateways included. A
+// page that is pinned at a revision shows the same in all views of one copy.
+func (v View) CopyID() uint64 { return v.copyID }
+
 // Len returns about how many entries there are, markers included.
 func (v View) Len() int { return v.byKey.Len() }
 
@@ -169,11 +181,20 @@ func (v View) shows(in *version) *kv.Entry {
 // in the order of their keys, markers included, until visit returns false. It goes through no more
 // of the keys than those that begin as a filter does, up to the filter's first wildcard.
 func (v View) Ascend(filters kv.Filters, after string, visit func(*kv.Entry) bool) {
+	if after != "" {
+		after += "\x00"
+	}
+	v.AscendFrom(filters, after, visit)
+}
+
+// AscendFrom is Ascend from a key on, with this key itself.
+func (v View) AscendFrom(filters kv.Filters, from string, visit func(*kv.Entry) bool) {
 	matcher := filters.Matcher()
 	goOn := true
 	for _, r := range rangesOf(filters) {
-		if after != "" && after+"\x00" > r.from {
-			r.from = after + "\x00"
+		r.from = max(r.from, from)
+		if !r.has(r.from) {
+			continue
 		}
 		v.byKey.Ascend(keyed{key: r.from}, func(in keyed) bool {
 			if !r.has(in.key) {
