@@ -40,8 +40,8 @@ type EntryPage struct {
 	listed []ListedKey
 }
 
-// maxPageBytes bounds the values of a page that is no instant, unless it has only one.
-const maxPageBytes = 32 << 20
+// MaxPageBytes bounds the values of a page that is no instant, unless it has only one.
+const MaxPageBytes = 32 << 20
 
 // Entries reads a page of entries. If the selection has no more than [MaxInstantKeys] keys and 32
 // MiB, they are read at one instant, with one direct get ([Bucket.multiLast], judged by
@@ -131,7 +131,7 @@ func (b *Bucket) listedPage(ctx context.Context, s Selection, of PageOf) (*Entry
 			continue
 		}
 		bytes += k.Size()
-		full := len(page.listed) == of.Limit || bytes > maxPageBytes && len(page.listed) > 0
+		full := len(page.listed) == of.Limit || bytes > MaxPageBytes && len(page.listed) > 0
 		if full {
 			page.Last = page.listed[len(page.listed)-1].Key
 			break
@@ -158,6 +158,14 @@ func (b *Bucket) listSelection(ctx context.Context, s Selection) (listing KeyLis
 	}
 	listing.Entries = lastOfEach(listing.Entries, nameOfListed)
 	return listing, nil
+}
+
+// Share returns a page that another reader can visit, beside those of the page itself. The values
+// belong to all of them.
+func (p *EntryPage) Share() *EntryPage {
+	shared := *p
+	shared.entries = slices.Clone(p.entries)
+	return &shared
 }
 
 // Bytes returns how much memory the page takes while its entries are visited.
