@@ -66,7 +66,7 @@ func (l *bucketLister) list() (list bucketList, err error) {
 			continue
 		}
 		if count == l.page.limit || len(list.json)+len(outOfReach) >= maxBucketsBytes {
-			list.next = cursor{l.digest, last}.String()
+			list.next = cursor{listing: l.digest, after: last}.String()
 			break
 		}
 		encoded, err := kv.EncodeJSON(item)

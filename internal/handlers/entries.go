@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -19,7 +20,7 @@ const defaultEntriesLimit = kvclient.MaxInstantKeys
 // An entryListing is what a request for many entries asks for.
 type entryListing struct {
 	// bucket is the bucket to read.
-	bucket *kvclient.Bucket
+	bucket kv.BucketName
 	// selection says which keys are wanted, of those that the caller may see.
 	selection kvclient.Selection
 	// page is the part of the selection that is wanted, in the order of names.
@@ -34,6 +35,21 @@ type entryListing struct {
 	whole bool
 }
 
+// An entriesEnd is what the end of an answer says about its entries.
+type entriesEnd struct {
+	// revision is what every entry is at least as new as.
+	revision kv.Revision
+	// snapshot says that they are the bucket's state at the revision, and, if the request has a
+	// cursor that names one, at that.
+	snapshot bool
+	// isOther says that there is a cursor which names another state.
+	isOther bool
+	// hidden counts the selected keys that are left out.
+	hidden int
+	// next is the cursor of the next page; "" for none.
+	next string
+}
+
 // listEntries answers many entries: a page as JSON or as lines, or all of them as lines.
 func (s *Server) listEntries(x *exchange) error {
 	mediaType, err := negotiate(x.request.Header, "application/json", "application/x-ndjson")
@@ -45,54 +61,102 @@ func (s *Server) listEntries(x *exchange) error {
 		return err
 	}
 	x.endWithRights()
-	if mediaType == "application/x-ndjson" && l.whole {
-		return exportEntries(x, l)
+	form := formJSON
+	l.whole = l.whole && mediaType == "application/x-ndjson"
+	if mediaType == "application/x-ndjson" {
+		form = formLines
 	}
-	page, err := readEntryPage(x, l)
+	sent, lags, err := s.sendEntriesFromMemory(x, &l, form)
+	switch {
+	case sent || err != nil:
+		return err
+	case l.whole:
+		return s.exportEntries(x, l, lags)
+	}
+	return s.sendEntryPage(x, l, form, lags)
+}
+
+// newEntryList returns a writer of a list of entries.
+func newEntryList(x *exchange, form listForm) *listWriter {
+	if form.lines {
+		return newList(x, form, "")
+	}
+	return newList(x, form, `{"entries":[`)
+}
+
+// sendEntryPage answers a page from the server. lags says that memory lags behind it.
+func (s *Server) sendEntryPage(x *exchange, l entryListing, form listForm, lags bool) error {
+	page, err := s.readEntryPage(x, l, lags)
 	if err != nil {
 		return err
 	}
 	x.Header()["Kv-Consistency"] = headerConsistency[page.Served]
-	next := ""
+	end := entriesEnd{revision: page.Revision, snapshot: page.Snapshot, hidden: page.Hidden}
+	if l.page.pin != (pin{}) {
+		end.snapshot, end.isOther = false, true
+	}
 	if page.Last != "" {
-		next = cursor{l.digest, page.Last}.String()
+		end.next = cursor{listing: l.digest, after: page.Last}.String()
 	}
-	x.linkNext(next)
-	form, head := formJSON, `{"entries":[`
-	if mediaType == "application/x-ndjson" {
-		form, head = formLines, ""
-	}
-	out := newList(x, form, head)
+	x.linkNext(end.next)
+	out := newEntryList(x, form)
 	err = page.Each(x.context(), func(e *kv.Entry) error {
 		defer x.took(e, page)
-		return out.entry(e, l.bucket.Name(), l.form)
+		return out.entry(e, l.bucket, l.form)
 	})
-	return out.end(err, pageTail(out, page, next))
+	return out.end(err, end.tail(out))
 }
 
-// pageTail returns what ends a page: the last line, or the members after the list of entries.
-func pageTail(out *listWriter, page *kvclient.EntryPage, next string) string {
+// tail returns what ends a page: the last line, or the members after the list of entries.
+func (end *entriesEnd) tail(out *listWriter) string {
 	var tail []byte
 	if out.form.lines {
-		tail = appendEnd(nil, page.Revision, out.count, page.Hidden)
+		tail = appendEnd(nil, end.revision, out.count, end.hidden)
+		tail = appendOther(tail, end.isOther)
 	} else {
-		tail = append([]byte(`],"revision":`), page.Revision.String()...)
-		tail = strconv.AppendBool(append(tail, `,"snapshot":`...), page.Snapshot)
-		tail = strconv.AppendInt(append(tail, `,"hidden":`...), int64(page.Hidden), 10)
+		tail = append([]byte(`],"revision":`), end.revision.String()...)
+		tail = strconv.AppendBool(append(tail, `,"snapshot":`...), end.snapshot)
+		tail = strconv.AppendInt(append(tail, `,"hidden":`...), int64(end.hidden), 10)
 	}
-	return string(append(appendNext(tail, next), "}\n"...))
+	return string(append(appendNext(tail, end.next), "}\n"...))
 }
 
-// readEntryPage reads the page, and holds what it takes.
-func readEntryPage(x *exchange, l entryListing) (*kvclient.EntryPage, error) {
+// readEntryPage reads the page from the server, and holds what it takes.
+func (s *Server) readEntryPage(
+	x *exchange, l entryListing, lags bool,
+) (*kvclient.EntryPage, error) {
+	b, err := x.store.client.Bucket(x.context(), l.bucket)
+	if err != nil {
+		return nil, err
+	}
 	of := kvclient.PageOf{After: l.page.after, Limit: l.page.limit}
-	return readAndHold(x, 0, func() (*kvclient.EntryPage, int64, error) {
-		page, err := l.bucket.Entries(x.context(), l.selection, of, l.options)
+	read := func(ctx context.Context) (*kvclient.EntryPage, error) {
+		return b.Entries(ctx, l.selection, of, l.options)
+	}
+	return readAndHold(x, 0, func() (page *kvclient.EntryPage, size int64, err error) {
+		if lags {
+			page, err = shareList(x, s.listFallbacks, l.bucket, l.name(), read)
+		} else {
+			page, err = read(x.context())
+		}
 		if err != nil {
 			return nil, 0, err
 		}
+		if lags {
+			page = page.Share()
+		}
 		return page, page.Bytes() + 4*partBuffer, nil
 	})
+}
+
+// name returns a text that is the same for pages of the same entries.
+func (l *entryListing) name() string {
+	parts := []string{strconv.Itoa(l.page.limit), l.page.after, strconv.Itoa(len(l.selection.Keys))}
+	for _, k := range l.selection.Keys {
+		parts = append(parts, k.String())
+	}
+	parts = append(parts, patternsOf(l.selection.Filters)...)
+	return listName("entries", l.options, append(parts, l.selection.Prefix)...)
 }
 
 // took gives back what an entry of a page took, once its visitor has returned and the page drops
@@ -103,28 +167,24 @@ func (x *exchange) took(e *kv.Entry, page *kvclient.EntryPage) {
 	}
 }
 
-// entryListing reads the request. Names that NATS must not see are refused before the bucket is
-// looked for, and so are callers who may not see what they ask for.
+// entryListing reads the request. It refuses names that NATS must not see, and callers who may not
+// see what they ask for.
 func (s *Server) entryListing(x *exchange) (l entryListing, err error) {
-	name, err := x.bucketName()
-	if err != nil {
+	if l.bucket, err = x.bucketName(); err != nil {
 		return l, err
 	}
-	if l.selection, err = selectionOf(x, name); err != nil {
+	if l.selection, err = selectionOf(x, l.bucket); err != nil {
 		return l, err
 	}
 	keys := x.query["key"]
-	head := []string{"entries", name.String(), l.selection.Prefix, strconv.Itoa(len(keys))}
+	head := []string{"entries", l.bucket.String(), l.selection.Prefix, strconv.Itoa(len(keys))}
 	l.digest = x.listingDigest(l.selection.Filters, slices.Concat(head, keys)...)
 	if l.page, err = pageOf(x.query, defaultEntriesLimit, l.digest); err != nil {
 		return l, err
 	}
 	l.form = valueForm(x.query)
 	l.whole = len(l.selection.Keys) == 0 && !x.query.Has("limit") && !x.query.Has("cursor")
-	if l.options, err = readOptions(x); err != nil {
-		return l, err
-	}
-	l.bucket, err = x.store.client.Bucket(x.context(), name)
+	l.options, err = readOptions(x)
 	return l, err
 }
 
@@ -159,9 +219,20 @@ func selectionOf(
 }
 
 // exportEntries answers all selected entries as lines, in the order in which NATS has them. It
-// holds no more than what is on its way.
-func exportEntries(x *exchange, l entryListing) error {
-	x.Header()["Kv-Consistency"] = headerConsistency[l.bucket.LeaderConsistency()]
+// holds no more than what is on its way. lags says that memory lags behind the server.
+func (s *Server) exportEntries(x *exchange, l entryListing, lags bool) error {
+	if lags {
+		place, err := s.listFallbacks.takeExport(x, l.bucket)
+		if err != nil {
+			return err
+		}
+		defer place.Release()
+	}
+	b, err := x.store.client.Bucket(x.context(), l.bucket)
+	if err != nil {
+		return err
+	}
+	x.Header()["Kv-Consistency"] = headerConsistency[b.LeaderConsistency()]
 	hidden := 0
 	export := kvclient.Export{
 		Filters:  l.selection.ScanFilters(),
@@ -174,11 +245,11 @@ func exportEntries(x *exchange, l entryListing) error {
 		},
 	}
 	out := newList(x, formLines, "")
-	revision, err := l.bucket.Export(x.context(), export, func(e *kv.Entry) error {
+	revision, err := b.Export(x.context(), export, func(e *kv.Entry) error {
 		if !strings.HasPrefix(e.Key, l.selection.Prefix) {
 			return nil
 		}
-		return out.entry(e, l.bucket.Name(), l.form)
+		return out.entry(e, l.bucket, l.form)
 	})
 	end := appendEnd(nil, revision, out.count, hidden)
 	return out.end(err, string(append(end, "}\n"...)))

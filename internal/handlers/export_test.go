@@ -89,11 +89,14 @@ func ParseRange(value string, size int) (start, end int, ok bool, err error) {
 }
 
 // Cursor formats a cursor of a list that continues behind a name.
-func Cursor(listing uint64, after string) string { return cursor{listing, after}.String() }
+func Cursor(listing uint64, after string) string {
+	return cursor{listing: listing, after: after}.String()
+}
 
 // ParseCursor parses a cursor of that list and returns the name behind which to continue.
 func ParseCursor(s string, listing uint64) (after string, err error) {
-	return parseCursor(s, listing)
+	c, err := parseCursor(s, listing)
+	return c.after, err
 }
 
 // Negotiate chooses one of the offered media types by the Accept header.

@@ -17,7 +17,7 @@ import (
 var importMembers = []string{
 	"bucket", "key", "revision", "epoch", "operation", "created", "expires", "size", "content_type",
 	"content_encoding", "transaction", "value", "text", "base64", "end", "count", "hidden", "next",
-	"problem",
+	"snapshot", "problem",
 }
 
 // An importLine is what one line of an import says.

@@ -1,10 +1,12 @@
 package handlers
 
 import (
+	"context"
 	"iter"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"kvgateway/internal/auth"
@@ -28,18 +30,28 @@ type keyListing struct {
 	delimiter string
 	// page is the part that is wanted; its limit is 0 for all names.
 	page page
+	// digest identifies the listing in cursors.
+	digest uint64
+	// options say how fresh the list must be.
+	options kvclient.ReadOptions
 }
 
-// keyPage is a page of names, and the JSON of the answer.
+// A keyPage is a page of names, or all of them.
 type keyPage struct {
-	Keys     []string    `json:"keys"`
-	Prefixes []string    `json:"prefixes,omitempty"`
-	Revision kv.Revision `json:"revision"`
-	Hidden   int         `json:"hidden"`
-	Next     string      `json:"next,omitempty"`
-
 	// names has keys and prefixes in their common order.
 	names []listedName
+	// more says that others follow.
+	more bool
+	// Revision is what every name is at least as new as.
+	Revision kv.Revision
+	// Hidden counts the keys that are left out, on all pages.
+	Hidden int
+	// Next is the cursor of the next page; "" for none.
+	Next string
+	// isOther says that the page is not of the state that its cursor names.
+	isOther bool
+	// fromMemory says that it is from memory.
+	fromMemory bool
 }
 
 // A listedName is a key, or, if isPrefix is true, a prefix that stands for all keys below it.
@@ -59,43 +71,154 @@ func (s *Server) listKeys(x *exchange) error {
 	if mediaType == "application/json" {
 		defaultLimit = defaultKeysLimit
 	}
-	listing, digest, err := keyListingOf(x, defaultLimit)
+	listing, err := keyListingOf(x, defaultLimit)
 	if err != nil {
 		return err
 	}
 	x.endWithRights()
-	b, err := x.store.client.Bucket(x.context(), listing.bucket)
+	page, found, err := s.readNames(x, &listing)
 	if err != nil {
 		return err
 	}
-	found, err := readAndHold(x, 0, func() (kvclient.KeyListing, int64, error) {
-		found, err := b.Keys(x.context(), listing.scanFilters())
-		found.Release() // as the answer takes room of its own, at once
-		return found, found.Bytes() + partBuffer, err
-	})
-	if err != nil {
-		return err
+	names := slices.Values(page.names)
+	if found != nil {
+		names = listing.names(found.each)
 	}
-	if listing.page.limit == 0 {
-		end := keyPage{Revision: found.Revision, Hidden: found.HiddenBelow(listing.prefix)}
-		return sendNames(x, mediaType, listing.names(found), end)
-	}
-	result := listing.pageOf(found, digest)
-	x.delivery().shrink(result.bytes())
-	x.linkNext(result.Next)
+	x.linkNext(page.Next)
 	if mediaType == "application/json" {
-		return x.respondJSON(http.StatusOK, result)
+		return x.respondHeld(http.StatusOK, page.appendJSON(nil))
 	}
-	return sendNames(x, mediaType, slices.Values(result.names), result)
+	return sendNames(x, mediaType, names, page)
 }
 
-// bytes returns about how many bytes the page and its JSON take.
-func (p *keyPage) bytes() (n int64) {
+// readNames reads the names from memory or from the server, and holds what they take. Of all names
+// of a list without a limit, those from the server are in found.
+func (s *Server) readNames(
+	x *exchange, l *keyListing,
+) (page keyPage, found *foundKeys, err error) {
+	lags := false
+	page, err = readAndHold(x, 0, func() (page keyPage, size int64, err error) {
+		r := stateRequest{bucket: l.bucket, options: l.options, pin: l.page.pin}
+		var state *bucketState
+		state, lags, err = x.fromMemory(r, func(state *bucketState) error {
+			page = l.pageOf(l.names(l.keysIn(state)))
+			return nil
+		})
+		if state == nil || err != nil {
+			return keyPage{}, 0, err
+		}
+		page.Revision, page.isOther = state.Revision(), !state.snapshot && l.page.pin != pin{}
+		l.endPage(&page, state.pin())
+		state.setHeaders(x.Header())
+		page.fromMemory = true
+		return page, page.bytes(l.page.limit > 0), nil
+	})
+	if err != nil || page.fromMemory {
+		return page, nil, err
+	}
+	return s.readNamesFromServer(x, l, lags)
+}
+
+// foundKeys are the keys that a scan of the server found.
+type foundKeys struct{ kvclient.KeyListing }
+
+// each calls yield with the names of the keys.
+func (f *foundKeys) each(yield func(string) bool) {
+	for i := range f.Entries {
+		if !yield(f.Entries[i].Key) {
+			return
+		}
+	}
+}
+
+// readNamesFromServer is readNames from the server. lags says that memory lags behind it.
+func (s *Server) readNamesFromServer(
+	x *exchange, l *keyListing, lags bool,
+) (page keyPage, _ *foundKeys, err error) {
+	b, err := x.store.client.Bucket(x.context(), l.bucket)
+	if err != nil {
+		return page, nil, err
+	}
+	filters := l.scanFilters()
+	scan := func(ctx context.Context) (*foundKeys, error) {
+		found, err := b.Keys(ctx, filters)
+		found.Release() // as the answer takes room of its own, at once
+		return &foundKeys{found}, err
+	}
+	found, err := readAndHold(x, 0, func() (found *foundKeys, size int64, err error) {
+		if lags {
+			name := listName("keys", l.options, patternsOf(filters)...)
+			found, err = shareList(x, s.listFallbacks, l.bucket, name, scan)
+		} else {
+			found, err = scan(x.context())
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		return found, found.Bytes() + partBuffer, nil
+	})
+	if err != nil {
+		return page, nil, err
+	}
+	x.Header()["Kv-Consistency"] = headerConsistency[b.LeaderConsistency()]
+	if l.page.limit > 0 {
+		page = l.pageOf(cloned(l.names(found.each)))
+		l.endPage(&page, pin{})
+	}
+	page.Revision, page.isOther = found.Revision, l.page.pin != pin{}
+	page.Hidden = found.HiddenBelow(l.prefix)
+	if l.page.limit == 0 {
+		return page, found, nil
+	}
+	x.delivery().shrink(page.bytes(true))
+	return page, nil, nil
+}
+
+// bytes returns about how many bytes the names take, and, if they are sent as a whole, their JSON.
+func (p *keyPage) bytes(whole bool) (n int64) {
+	if !whole {
+		return partBuffer + int64(cap(p.names))*listedNameBytes
+	}
 	n = partBuffer
 	for i := range p.names {
 		n += 64 + 4*int64(len(p.names[i].name))
 	}
 	return n
+}
+
+// listedNameBytes is the size of a listedName.
+const listedNameBytes = 24
+
+// appendJSON appends the page as JSON, and a line feed. Neither names nor cursors have characters
+// that need escaping.
+func (p *keyPage) appendJSON(dst []byte) []byte {
+	if dst == nil {
+		dst = make([]byte, 0, p.bytes(true)/2)
+	}
+	dst = p.appendNames(append(dst, `{"keys":[`...), false)
+	dst = append(dst, ']')
+	if slices.ContainsFunc(p.names, func(n listedName) bool { return n.isPrefix }) {
+		dst = append(p.appendNames(append(dst, `,"prefixes":[`...), true), ']')
+	}
+	dst = append(append(dst, `,"revision":`...), p.Revision.String()...)
+	dst = strconv.AppendInt(append(dst, `,"hidden":`...), int64(p.Hidden), 10)
+	return append(appendNext(appendOther(dst, p.isOther), p.Next), "}\n"...)
+}
+
+// appendNames appends the names, or the prefixes among them, as strings of JSON.
+func (p *keyPage) appendNames(dst []byte, prefixes bool) []byte {
+	first := true
+	for _, n := range p.names {
+		if n.isPrefix != prefixes {
+			continue
+		}
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		dst = append(append(append(dst, '"'), n.name...), '"')
+	}
+	return dst
 }
 
 // append appends the name in the form of the list. The characters that keys have need no escaping
@@ -112,23 +235,24 @@ func (n listedName) append(dst []byte, form listForm) []byte {
 	return append(append(dst, n.name...), `"}`...)
 }
 
-// keyListingOf reads the request, and narrows its filters to what the caller may list. It also
-// returns the digest that identifies the listing in cursors.
-func keyListingOf(x *exchange, defaultLimit int) (l keyListing, digest uint64, err error) {
+// keyListingOf reads the request, and narrows its filters to what the caller may list.
+func keyListingOf(x *exchange, defaultLimit int) (l keyListing, err error) {
 	if l.bucket, err = x.bucketName(); err != nil {
-		return l, 0, err
+		return l, err
 	}
 	filters, err := filtersOf(x.query)
 	if err != nil {
-		return l, 0, err
+		return l, err
 	}
 	if l.filters, err = x.narrow(auth.List, l.bucket, filters); err != nil {
-		return l, 0, err
+		return l, err
 	}
 	l.prefix, l.delimiter = x.query.Get("prefix"), x.query.Get("delimiter")
-	digest = x.listingDigest(l.filters, "keys", l.bucket.String(), l.prefix, l.delimiter)
-	l.page, err = pageOf(x.query, defaultLimit, digest)
-	return l, digest, err
+	l.digest = x.listingDigest(l.filters, "keys", l.bucket.String(), l.prefix, l.delimiter)
+	l.page, err = pageOf(x.query, defaultLimit, l.digest)
+	// Passed-through callers read names from the leader too, as no replica lists them.
+	l.options.Consistency = kvclient.Leader
+	return l, err
 }
 
 // filtersOf reads the filters of a request.
@@ -138,7 +262,7 @@ func filtersOf(query url.Values) (kv.Filters, error) {
 
 // scanFilters returns filters that narrow what NATS has to send. If the request has none, the whole
 // tokens of the prefix make one.
-func (l keyListing) scanFilters() kv.Filters {
+func (l *keyListing) scanFilters() kv.Filters {
 	if len(l.filters) > 0 {
 		return l.filters
 	}
@@ -148,12 +272,12 @@ func (l keyListing) scanFilters() kv.Filters {
 	return nil
 }
 
-// names returns the keys and prefixes that are listed, in their common order.
-func (l keyListing) names(found kvclient.KeyListing) iter.Seq[listedName] {
+// names returns the keys and prefixes that are listed, in their common order. The keys are sorted.
+func (l *keyListing) names(keys iter.Seq[string]) iter.Seq[listedName] {
 	return func(yield func(listedName) bool) {
 		var last listedName
-		for i := range found.Entries {
-			n, listed := l.fold(found.Entries[i].Key)
+		for key := range keys {
+			n, listed := l.fold(key)
 			if !listed || n == last {
 				continue
 			}
@@ -165,32 +289,55 @@ func (l keyListing) names(found kvclient.KeyListing) iter.Seq[listedName] {
 	}
 }
 
-// pageOf cuts the page out of what was found.
-func (l keyListing) pageOf(found kvclient.KeyListing, digest uint64) keyPage {
-	result := keyPage{
-		Keys: []string{}, Revision: found.Revision, Hidden: found.HiddenBelow(l.prefix),
+// keysIn returns the keys that have a value in a state of the bucket, that the filters select, and
+// that begin with the prefix.
+func (l *keyListing) keysIn(state *bucketState) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		state.AscendFrom(l.filters, max(l.prefix, l.page.after), func(e *kv.Entry) bool {
+			if !strings.HasPrefix(e.Key, l.prefix) {
+				return e.Key < l.prefix
+			}
+			return e.IsMarker() || yield(e.Key)
+		})
 	}
-	for n := range l.names(found) {
-		// The text of a name is a part of a large block, which the page must not keep.
-		n.name = strings.Clone(n.name)
-		if len(result.names) == l.page.limit {
-			result.Next = cursor{digest, result.names[len(result.names)-1].name}.String()
+}
+
+// cloned returns the names with texts of their own. The text of a name that a scan found is a part
+// of a large block, which a page must not keep.
+func cloned(names iter.Seq[listedName]) iter.Seq[listedName] {
+	return func(yield func(listedName) bool) {
+		for n := range names {
+			n.name = strings.Clone(n.name)
+			if !yield(n) {
+				return
+			}
+		}
+	}
+}
+
+// pageOf cuts the page out of the names; with a limit of 0 it has all of them.
+func (l *keyListing) pageOf(names iter.Seq[listedName]) (p keyPage) {
+	for n := range names {
+		if p.more = l.page.limit > 0 && len(p.names) == l.page.limit; p.more {
 			break
 		}
-		result.names = append(result.names, n)
-		if n.isPrefix {
-			result.Prefixes = append(result.Prefixes, n.name)
-		} else {
-			result.Keys = append(result.Keys, n.name)
-		}
+		p.names = append(p.names, n)
 	}
-	return result
+	return p
+}
+
+// endPage gives the page the cursor of the next one, if there is one. at is the state that the page
+// is of.
+func (l *keyListing) endPage(p *keyPage, at pin) {
+	if p.more {
+		p.Next = cursor{l.digest, p.names[len(p.names)-1].name, at}.String()
+	}
 }
 
 // fold returns how a key is listed: as itself, or as the prefix up to and including the first
 // delimiter after the wanted prefix. It is not listed if the page before has shown its name, or
 // ended with the prefix that it is below.
-func (l keyListing) fold(key string) (n listedName, listed bool) {
+func (l *keyListing) fold(key string) (n listedName, listed bool) {
 	rest, below := strings.CutPrefix(key, l.prefix)
 	if !below {
 		return n, false
@@ -221,5 +368,6 @@ func sendNames(x *exchange, mediaType string, names iter.Seq[listedName], page k
 		return list.end(nil, "")
 	}
 	end := appendEnd(nil, page.Revision, list.count, page.Hidden)
-	return list.end(nil, string(append(appendNext(end, page.Next), "}\n"...)))
+	end = appendNext(appendOther(end, page.isOther), page.Next)
+	return list.end(nil, string(append(end, "}\n"...)))
 }

@@ -33,16 +33,85 @@ func (s *Server) listMarkers(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	b, err := x.store.client.Bucket(x.context(), name)
-	if err != nil {
+	x.endWithRights()
+	l := markerListing{bucket: name, filters: filters, page: page, digest: digest}
+	sent, lags, err := l.sendFromMemory(x)
+	if sent || err != nil {
 		return err
 	}
-	x.endWithRights()
-	found, err := readAndHold(x, 0, func() (kvclient.Listing, int64, error) {
-		found, err := b.Markers(x.context(), filters)
-		found.Release() // as the answer takes room of its own, at once
-		return found, 2 * found.Bytes(), err
+	return s.sendMarkers(x, &l, lags)
+}
+
+// A markerListing is what a request for markers asks for.
+type markerListing struct {
+	// bucket is the bucket.
+	bucket kv.BucketName
+	// filters select keys that the caller may configure; none select all.
+	filters kv.Filters
+	// page is the part that is wanted.
+	page page
+	// digest identifies the listing in cursors.
+	digest uint64
+	// options say how fresh the list must be.
+	options kvclient.ReadOptions
+}
+
+// sendFromMemory is [Server.sendEntriesFromMemory] for markers.
+func (l *markerListing) sendFromMemory(x *exchange) (sent, lags bool, err error) {
+	var state *bucketState
+	r := stateRequest{bucket: l.bucket, options: l.options, pin: l.page.pin, markers: true}
+	found, err := readAndHold(x, 0, func() (found foundEntries, size int64, err error) {
+		state, lags, err = x.fromMemory(r, func(state *bucketState) error {
+			found = l.find(state)
+			return nil
+		})
+		return found, found.bytes(), err
 	})
+	if err != nil || state == nil {
+		return false, lags, err
+	}
+	state.setHeaders(x.Header())
+	next := ""
+	if found.more {
+		last := found.entries[len(found.entries)-1].Key
+		next = cursor{l.digest, last, state.pin()}.String()
+	}
+	out := newList(x, formJSON, `{"markers":[`)
+	for _, e := range found.entries {
+		if err := out.entry(e, l.bucket, kv.ValueNone); err != nil {
+			return true, false, out.end(err, "")
+		}
+	}
+	isOther := l.page.pin != pin{} && !state.snapshot
+	return true, false, endMarkers(x, out, state.Revision(), 0, isOther, next)
+}
+
+// find finds the markers of a page in a state of the bucket.
+func (l *markerListing) find(state *bucketState) (f foundEntries) {
+	state.Ascend(l.filters, l.page.after, func(e *kv.Entry) bool {
+		if !e.IsMarker() {
+			return true
+		}
+		if f.more = len(f.entries) == l.page.limit; !f.more {
+			f.entries = append(f.entries, e)
+		}
+		return !f.more
+	})
+	return f
+}
+
+// endMarkers ends a list of markers.
+func endMarkers(
+	x *exchange, out *listWriter, at kv.Revision, hidden int, isOther bool, next string,
+) error {
+	x.linkNext(next)
+	tail := fmt.Appendf(nil, `],"revision":%d,"hidden":%d`, at, hidden)
+	return out.end(nil, string(append(appendNext(appendOther(tail, isOther), next), "}\n"...)))
+}
+
+// sendMarkers answers markers from the server. lags says that memory lags behind it.
+func (s *Server) sendMarkers(x *exchange, l *markerListing, lags bool) error {
+	found, err := s.readMarkers(x, l, lags)
 	if err != nil {
 		return err
 	}
@@ -51,20 +120,43 @@ func (s *Server) listMarkers(x *exchange) error {
 	out.whole = true
 	for i := range found.Entries {
 		e := &found.Entries[i]
-		if e.Key <= page.after {
+		if e.Key <= l.page.after {
 			continue
 		}
-		if out.count == page.limit {
-			next = cursor{digest, found.Entries[i-1].Key}.String()
+		if out.count == l.page.limit {
+			next = cursor{listing: l.digest, after: found.Entries[i-1].Key}.String()
 			break
 		}
-		if err := out.entry(e, name, kv.ValueNone); err != nil {
+		if err := out.entry(e, l.bucket, kv.ValueNone); err != nil {
 			return err
 		}
 	}
-	x.linkNext(next)
-	tail := fmt.Appendf(nil, `],"hidden":%d`, found.Hidden)
-	return out.end(nil, string(append(appendNext(tail, next), "}\n"...)))
+	return endMarkers(x, out, found.Revision, found.Hidden, l.page.pin != pin{}, next)
+}
+
+// readMarkers reads the markers from the server, and holds what they take.
+func (s *Server) readMarkers(
+	x *exchange, l *markerListing, lags bool,
+) (kvclient.Listing, error) {
+	b, err := x.store.client.Bucket(x.context(), l.bucket)
+	if err != nil {
+		return kvclient.Listing{}, err
+	}
+	x.Header()["Kv-Consistency"] = headerConsistency[b.LeaderConsistency()]
+	scan := func(ctx context.Context) (kvclient.Listing, error) {
+		found, err := b.Markers(ctx, l.filters)
+		found.Release() // as the answer takes room of its own, at once
+		return found, err
+	}
+	return readAndHold(x, 0, func() (found kvclient.Listing, size int64, err error) {
+		if lags {
+			name := listName("markers", l.options, patternsOf(l.filters)...)
+			found, err = shareList(x, s.listFallbacks, l.bucket, name, scan)
+		} else {
+			found, err = scan(x.context())
+		}
+		return found, 2 * found.Bytes(), err
+	})
 }
 
 // purgeMarkers removes old markers, as the native PurgeDeletes does. It sends NATS a request for

@@ -182,6 +182,10 @@ type Server struct {
 	tickets *auth.Gate
 	// sharedReads are the reads that long polls of one key share, and requests for large values.
 	sharedReads sharedReads
+	// listFallbacks are the lists of buckets in memory that NATS is asked for all the same.
+	listFallbacks *listFallbacks
+	// memoryExports bounds the exports from memory.
+	memoryExports *bound.Bound
 }
 
 // New builds the HTTP surface. It fails if the contract in api/openapi.yaml is not valid or lacks
@@ -228,6 +232,9 @@ func New(options Options) (*Server, error) {
 		streamLimits: streamLimits,
 		bodies:       newBodyBounds(options.Bounds, options.Bodies),
 		transactions: newTransactionRates(options.Bounds, options.TransactionRate),
+
+		listFallbacks: newListFallbacks(options.Bounds),
+		memoryExports: newMemoryExports(options.Bounds),
 
 		metrics: newMetrics(options, streamPlaces, loops, streamLimits),
 		ids:     newRequestIDs(),
