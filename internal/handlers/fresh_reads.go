@@ -42,16 +42,17 @@ func (w *wantedEntry) fetchFromMemory(
 
 // fetchReported reads the entry from memory, if that has come to the revision that a feed has
 // reported, and the feed is the one to which the copy in memory belongs. Otherwise it calls ask,
-// which asks NATS.
+// which asks NATS. So it does also while the feed is behind a revision that the caller has seen:
+// what the feed reports then is older.
 func (w *wantedEntry) fetchReported(
-	x *exchange, ask func() (kv.Entry, error),
+	x *exchange, seen kv.Revision, ask func() (kv.Entry, error),
 ) (kv.Entry, error) {
 	m, ok := w.memory(x)
 	if !ok || !w.isSatisfied(m) {
 		return ask()
 	}
-	found, _, ok := m.Get(w.key)
-	if !ok || found.Unsure {
+	found, at, ok := m.Get(w.key)
+	if !ok || found.Unsure || at.Revision < seen {
 		return ask()
 	}
 	return entryFound(x.Header(), found.Entry)

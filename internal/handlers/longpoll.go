@@ -92,6 +92,9 @@ type waitingPoll struct {
 	// since a poll that waits must not hold one.
 	entry kv.Entry
 	err   error
+	// seen is the newest revision of the key that was read since the poll began, or since the feed
+	// was reset. The feed can be behind it (TestLongPollNeverGoesBack).
+	seen kv.Revision
 }
 
 // read reads the entry, and reports whether it is something that the client has not, or an error.
@@ -100,15 +103,24 @@ func (p *waitingPoll) read() (changed bool) {
 		return p.server.sharedReads.fetch(p.x.context(), p.x.Header(), p.wanted, "")
 	}
 	if p.wanted.isReported {
-		p.entry, p.err = p.wanted.fetchReported(p.x, ask)
+		p.entry, p.err = p.wanted.fetchReported(p.x, p.seen, ask)
 	} else {
 		p.entry, p.err = p.wanted.fetchFromMemory(p.x, ask)
 	}
+	p.seen = max(p.seen, revisionRead(&p.entry, p.err))
 	if !unchanged(p.have, &p.entry, p.err) {
 		return true
 	}
 	p.entry.Value = nil
 	return false
+}
+
+// revisionRead returns the revision of the value or marker that was read, 0 if there is neither.
+func revisionRead(e *kv.Entry, err error) kv.Revision {
+	if deleted, ok := errors.AsType[*kv.KeyDeletedError](err); ok {
+		return deleted.Marker.Revision
+	}
+	return e.Revision
 }
 
 // readAnew is read, of the bucket as it is now.
@@ -185,6 +197,7 @@ func (p *waitingPoll) collect(subscription *feed.Subscription) (reported, ended 
 			case feed.Reset, feed.BucketDeleted:
 				reported = true
 				p.wanted.options.MinRevision, p.wanted.isReported = kv.Position{}, false
+				p.seen = 0
 			case feed.GoAway:
 				ended = true
 				reported = reported || event.Reason == feed.ReasonPermissions
