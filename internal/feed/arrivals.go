@@ -46,7 +46,7 @@ func (src *source) appendEntries(entries []kv.Entry) (found verdict) {
 		change, reset := f.journal.append(e, now)
 		f.applyLocked(e, purged)
 		if reset != "" {
-			found = resetFor(reset)
+			found = doubtFor(reset)
 		}
 		if change == nil {
 			continue
@@ -58,8 +58,8 @@ func (src *source) appendEntries(entries []kv.Entry) (found verdict) {
 			}
 		})
 	}
-	if found.action == beginAnew {
-		f.dropCopyLocked(DroppedReset)
+	if found.action == doubt {
+		f.doubtLocked()
 	}
 	f.settleCopyLocked()
 	f.hub.stats.Changes.Add(uint64(len(entries)))

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"time"
 
 	"kvgateway/internal/kv"
@@ -17,14 +18,16 @@ import (
 // # What follows from what is seen
 //
 // What the advisories reported is trusted, and what they could not report is not. After a loss of
-// the source the stream must add up to the message, or subscriptions are reset for ReasonHorizon:
-// a purge may have happened unseen. Busy buckets with a history of 1, where writes remove messages
-// all the time, are therefore reset by every loss.
+// the source the stream must add up to the message, or the feed is in doubt: a purge may have
+// happened unseen. Busy buckets with a history of 1, where writes remove messages all the time, are
+// therefore in doubt after every loss. A feed in doubt is healed at its next start, if it has a
+// copy of the bucket (healing.go); otherwise subscriptions are reset for the reason of the doubt.
 //
 //	what is seen                                    what follows
 //	----------------------------------------------  --------------------------------------------
 //	a purge that is harmless                        the source goes on, and counts it
-//	another purge                                   a new start, reset for purged
+//	another purge of one key                        the leader is asked for the key (healPurged)
+//	another purge                                   a new start, doubt for purged
 //	the deletion of this stream                     a new start, reset for horizon
 //	the deletion of an earlier stream               a new start
 //	an update to other terms, since the log began   a new start, reset for config
@@ -33,29 +36,32 @@ import (
 //	an answer with another epoch, other terms or    a new start; adopt finds the reason
 //	fewer revisions
 //	an answer with more than was read               what is gone is passed over, or, where
-//	                                                entries vanish by age, a reset for horizon;
+//	                                                entries vanish by age, a doubt for horizon;
 //	                                                what is there must come within overdueTime,
 //	                                                or the source is lost
 //	an answer with nothing more                     the counts are compared, and the feed has
 //	                                                caught up (caughtUpAt)
 //	an answer that there is no such bucket          the source is lost, and the feed rests
 //	an arrival after heartbeats                     the feed was caught up for as much longer
-//	counts that are too low twice                   a new start, reset for purged
-//	a gap before a message, where what was          a new start, reset for horizon
+//	counts that are too low twice                   a new start, doubt for purged
+//	a gap before a message, where what was          a new start, doubt for horizon
 //	skipped may have vanished by age (ageOfSkipped)
-//	a message that took all others with it          a new start, reset for purged
-//	a value that was purged over its marker         a new start, reset for purged
+//	a message that took all others with it          a new start, doubt for purged
+//	a value that was purged over its marker         a new start, doubt for purged
 //	another connection for advisories, or some      a new start; advisories were missed since
 //	that were dropped                               then
 //	a loss of the source                            a new start; advisories were missed since it
 //	                                                was last heard
-//	counts that do not add up after that            a new start, reset for horizon
+//	counts that do not add up after that            doubt for horizon
+//	a key with an older entry than was read, when   a new start, reset for reverted
+//	a doubt is healed
 //
 // # The protocol of a start
 //
 // readStream asks where the stream is, recognises it by the anchor, and calls startAt, which lets
 // the log begin, begin anew or go on. Then it makes a consumer behind the position. If missedSince
-// is set, the stream is asked once more and judgeLoss decides whether the log may really go on.
+// or doubt is set, the stream is asked once more, and judgeLoss decides whether the log may go on
+// as it is or is to be healed first.
 // After that receive runs until something ends it. What ends it leaves its reason in dueReset, if
 // subscriptions hold outdated state, or in missedSince, if advisories may have been missed.
 type audit struct {
@@ -86,6 +92,10 @@ type audit struct {
 	missedSince time.Time
 	// dueReset is the reason for which subscriptions are reset at the next start; "" for none.
 	dueReset string
+	// doubt is why what was read may not be so any more, so that it is compared with the stream at
+	// the next start; "" for no doubt. healTries counts the comparisons since it was well.
+	doubt     string
+	healTries int
 	// configUpdated: the stream's configuration was changed since the last tally, so that fewer
 	// messages prove no purge: a shorter history removes some.
 	configUpdated bool
@@ -119,6 +129,9 @@ const (
 	lookAgain
 	// startAgain: the source ends and starts again at once.
 	startAgain
+	// doubt: the same, and there the feed is compared with the stream; see healing.go. What cannot
+	// be compared begins anew.
+	doubt
 	// beginAnew: the same, and there the log begins anew. Subscriptions hold outdated state, and
 	// are reset.
 	beginAnew
@@ -126,6 +139,20 @@ const (
 
 // resetFor is the verdict that subscriptions are to be reset for a reason.
 func resetFor(reason string) verdict { return verdict{beginAnew, reason} }
+
+// doubtFor is the verdict that something may be gone, for a reason.
+func doubtFor(reason string) verdict { return verdict{doubt, reason} }
+
+// noteDoubt notes that the feed is to be compared with the stream. The first reason counts.
+func (a *audit) noteDoubt(reason string) { a.doubt = cmp.Or(a.doubt, reason) }
+
+// noteHealed notes that the feed was compared with the stream, which was so before.
+func (a *audit) noteHealed(s kvclient.StreamState, now time.Time) {
+	a.doubt, a.healTries, a.missedSince = "", 0, time.Time{}
+	a.tallies = talliesFrom(tally{s, now})
+	a.configUpdated, a.unexplained = false, nil
+	a.delays = delays{} // a step of a clock is one doubt and not many
+}
 
 // noteStart notes that the source has started, where the stream is. begun says that the log begins
 // there.
@@ -137,6 +164,7 @@ func (a *audit) noteStart(s kvclient.StreamState, begun bool, now time.Time) {
 	a.begunAtServer, a.caughtUpAt, a.deliveredAt = s.At, s.At, s.At
 	a.missedSince, a.tallies = time.Time{}, talliesFrom(tally{s, now})
 	a.configUpdated, a.unexplained = false, nil
+	a.doubt, a.healTries = "", 0
 	a.anchor, a.delays = anchor{s.Last, s.LastTime}, delays{}
 }
 
@@ -183,7 +211,7 @@ func (a *audit) noteAdvisoryPeriod(h kvclient.AdvisoryPeriod, heard, now time.Ti
 func (a *audit) judgeAdvisory(advisory kvclient.Advisory, terms kv.Terms) verdict {
 	switch advisory.Kind {
 	case kvclient.StreamPurged:
-		return resetFor(ReasonPurged)
+		return doubtFor(ReasonPurged)
 	case kvclient.StreamDeleted:
 		if advisory.At.IsZero() || advisory.At.After(a.streamCreated) {
 			return resetFor(ReasonHorizon)

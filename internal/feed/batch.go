@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"sort"
 	"sync"
 
 	"kvgateway/internal/kv"
@@ -107,15 +108,20 @@ func (s *Subscription) selectChanges(
 	return events, len(changes)
 }
 
-// matchLog sends what the log has above the cursor. drained reports that it was all. For a
-// subscription that keeps up, or selects most of the changes, everything is matched at once; if
-// that was not enough, rest is what is to be matched with the feed unlocked.
+// matchLog sends what the log has above the cursor, up to the next removal if one is owed. drained
+// reports that it was all. For a subscription that keeps up, or selects most of the changes,
+// everything is matched at once; if that was not enough, rest is what is to be matched with the
+// feed unlocked.
 func (s *Subscription) matchLog(events []Event, limit int) (
 	_ []Event, drained bool, rest *batch,
 ) {
 	f := s.feed
 	before := len(events)
 	changes := f.journal.log.after(s.cursor)
+	if upTo := s.removalAhead(); upTo > 0 {
+		end := sort.Search(len(changes), func(i int) bool { return changes[i].Revision > upTo })
+		changes = changes[:end]
+	}
 	atOnce := max(1, f.hub.pollLimit.lockedTokens/max(1, s.tokens))
 	near := changes[:min(len(changes), atOnce)]
 	events, looked := s.selectChanges(near, s.matched, events, limit)
@@ -151,7 +157,8 @@ func (s *Subscription) finishBatch(b *batch, events []Event) (_ []Event, more bo
 		return events[:before], true
 	}
 	s.advanceCursor(b.changes[:looked])
-	if s.cursor < f.journal.log.horizon || len(f.journal.log.after(s.cursor)) > 0 {
+	log := &f.journal.log
+	if s.owesRemovals || s.cursor < log.horizon || len(log.after(s.cursor)) > 0 {
 		return events, true // Changes that came during the batch did not wake the subscription.
 	}
 	return s.atLogEnd(events), false

@@ -20,7 +20,8 @@ func subscriptionFollowing(t *testing.T, changes int, patterns ...string) *Subsc
 	}
 	f.source.deliver(entries)
 	s := subscriptionOf(t, patterns...)
-	s.feed, s.tokens, s.generation = f, tokensOf(s.options.Filters), f.journal.generation
+	s.feed, s.tokens = f, tokensOf(s.options.Filters)
+	s.generation, s.era = f.journal.generation, f.journal.era
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.status.state = live

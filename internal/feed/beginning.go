@@ -98,7 +98,7 @@ func (j *journal) begin(s kvclient.StreamState, now time.Time) {
 	j.log.restart(s.Last, j.Check)
 	j.forgetKeys()
 	clear(j.snapshotsBegun)
-	j.maxResumed, j.harmlessPurges = 0, purgeCount{}
+	j.maxResumed, j.harmlessPurges, j.removals = 0, purgeCount{}, removals{}
 }
 
 // adopt hands where the stream is to the journal, and returns the revision after which to read on.

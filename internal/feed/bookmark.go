@@ -31,7 +31,8 @@ func (s *Subscription) nameable(p Point) bool {
 // isExact reports whether folding what was sent gives the state at the cursor.
 func (s *Subscription) isExact() bool {
 	f := s.feed
-	return s.folds && !s.syncDue && f.status.state == live && s.cursor >= s.syncFrom &&
+	return s.folds && !s.syncDue && !s.owesRemovals && f.status.state == live &&
+		s.cursor >= s.syncFrom &&
 		f.journal.exact.holds(s.cursor, f.journal.Revision)
 }
 
@@ -51,6 +52,9 @@ func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
 	}
 	switch s.state {
 	case following:
+		if s.owesRemovals || s.era != f.journal.era {
+			return Point{}, false, false // it may be beyond what it has yet to be told
+		}
 		if s.pending == 0 {
 			s.cursor = max(s.cursor, f.journal.Revision)
 		}

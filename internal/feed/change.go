@@ -84,6 +84,10 @@ const (
 	Live
 	// BucketDeleted says that there is no such bucket: the state is empty.
 	BucketDeleted
+	// Removed says that keys are gone without a marker.
+	Removed
+	// Restamped says that points have another stamp from here on. Clients are sent nothing.
+	Restamped
 	// GoAway says that the subscription has ended.
 	GoAway
 	// BecameExact says that the state is exact at the point, after a bookmark said that it was
@@ -103,6 +107,8 @@ const (
 	ReasonUnknownID = "unknown-id"
 	// ReasonPurged: entries were removed without a trace in the stream.
 	ReasonPurged = "purged"
+	// ReasonReverted: a key has an older entry again than the one that was reported.
+	ReasonReverted = "reverted"
 	// ReasonFilters: the position was given out by a subscription with another content.
 	ReasonFilters = "filters"
 	// ReasonConfig: the bucket's settings changed, and with them when its entries vanish.
@@ -123,7 +129,9 @@ type Event struct {
 	Change *Change
 	// Reason comes with Reset and GoAway.
 	Reason string
-	// Stamp comes with Reset: see [Subscription.Stamp].
+	// Removed comes with Removed.
+	Removed []Removal
+	// Stamp comes with Reset and Restamped: see [Subscription.Stamp].
 	Stamp string
 	// Point comes with Synced and BecameExact. With Reset and BucketDeleted it is that of a client
 	// which holds nothing.

@@ -86,7 +86,7 @@ func (c *copyCheck) run(ctx context.Context) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
-	case f.memory.copy != c.copy:
+	case f.memory.copy != c.copy, ctx.Err() != nil:
 	case err != nil:
 		log.Debug().Str("bucket", f.name.String()).Err(err).Msg("copy not compared")
 		f.memory.checkAt = f.nextCheck()

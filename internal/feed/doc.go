@@ -55,6 +55,9 @@
 //	reading       a snapshot or a replay that is read from the store for all who need it
 //	open, active  a reading is open while it has a consumer, and active while it reads from it
 //	line          the readings of one client and bucket that wait for a place
+//	doubt         something may have been removed that the feed does not know of
+//	healing       a comparison of the copy with the stream, after which a feed in doubt goes on
+//	removal       a key that is gone, though nothing in the stream says so
 //	copy          the bucket's current entries in memory; see the package copies
 //	current       of a copy, as of a time: it has everything that was stored by then
 //	absence       a subscription found the bucket missing before the source did
@@ -90,18 +93,23 @@
 //	the counts prove that   -               -                  live; the log      -
 //	nothing was removed                                        goes on, see
 //	                                                           continueAfterLoss
-//	they do not prove it    -               -                  stale; the next    -
-//	                                                           start begins
-//	                                                           anew: horizon
-//	a purge that matters    (no effect)     the source starts  the next start     (no effect)
-//	                                        again and begins   begins anew:
-//	                                        anew: purged       purged
+//	they do not prove it    -               -                  healed: live; the  -
+//	                                                           log goes on. Or
+//	                                                           begins anew:
+//	                                                           horizon
+//	a purge that matters    (no effect)     healed: the log    healed at the      (no effect)
+//	                                        goes on, and       next start, or
+//	                                        removals are       begins anew:
+//	                                        told. Or it        purged
+//	                                        begins anew:
+//	                                        purged
 //	a harmless purge        (no effect)     it is counted, and (as live)          (no effect)
 //	                                        the store horizon
 //	                                        rises
 //	a gap, where what was   -               the source starts  -                  -
-//	skipped may have                        again and begins
-//	vanished by age                         anew: horizon
+//	skipped may have                        again: healed, or
+//	vanished by age                         begins anew:
+//	                                        horizon
 //	the bucket is missing   missing; rests  missing; rests     missing; rests     missing; rests
 //	an advisory comes       asked at once   see audit.go       asked at once      roused, unless
 //	while the source                                                              it reports a
@@ -112,6 +120,9 @@
 //	the bucket missing                      asked at once:
 //	(absence)                               it is refuted, or
 //	                                        missing
+//
+// "Healed" is what healing.go says: a feed that has a copy of the bucket compares it with the
+// stream, tells subscriptions what is gone, and goes on.
 //
 // A feed that rests needs a place among the feeds with a source to be roused. Without one it rests
 // on: a subscription that came is refused, and every look at the names of all streams tries again.
@@ -137,6 +148,8 @@
 //	              there is one (absence is refuted)    inReading     RESET
 //	              the source is lost                   -             STALE
 //	toldMissing   there is a bucket                    inReading     RESET
+//	following     keys are gone that it selects        -             REMOVED; or resetOwed, if
+//	                                                                 it cannot be told
 //	resetOwed     a poll, and the source is not lost   inReading     RESET, for the reason
 //	              the log goes on after a loss         -
 //	inReading     a chunk was read                     -             CHANGED
@@ -189,10 +202,10 @@
 //   - A method whose name ends in Locked is called with the lock of its type held; the methods of a
 //     readingCursor with that of the feed.
 //   - Feed.mu guards the following types as a whole, and their methods are called with it held:
-//     [journal] with its [changeLog], [exactness] and [keyMemory], [memory] with its [currency],
-//     [interests], [sourceStatus], [waiters], [freshness], [absences], and [Subscription]. The
-//     exported methods of a Subscription lock the feed themselves, except for Stamp and Bucket,
-//     whose results do not change. So do the few others that say so.
+//     [journal] with its [changeLog], [exactness], [keyMemory] and [removals], [memory] with its
+//     [currency], [interests], [sourceStatus], [waiters], [freshness], [absences], and
+//     [Subscription]. The exported methods of a Subscription lock the feed themselves, except for
+//     Stamp and Bucket, whose results do not change. So do the few others that say so.
 //   - All other methods take the locks that they need.
 //
 // The goroutine of the source is the only one that touches the source's own fields, its [audit]
@@ -241,6 +254,8 @@
 //	log.go, exactness.go    the recent changes, and at which positions the state is exact
 //	freshness.go            callers that wait for a position that has what the leader has
 //	fresh.go, crowd.go      reads from memory as new as that, and which reads they are
+//	healing.go, compare.go  what is done about a doubt; the comparison of the copy with the stream
+//	removals.go             what was found gone, and who is told
 //	markers.go              markers, and what becomes of them
 //	points.go               which points the journal vouches for
 //	history.go, stretch.go  which history a stream is of, and what a loss of the source changes

@@ -28,14 +28,14 @@ import (
 // p: y has come, and every key whose messages were skipped has its newer one.
 //
 // What is removed without being overwritten has no such y. Those removals are not decided here: a
-// feed resets its subscriptions when it learns of one.
+// feed is in doubt when it learns of one, and begins anew or is healed (healing.go).
 //
 // # States
 //
 //	exact            owed is false
 //	owes an answer   owed is true and bound is 0: no question was answered since the last skip
 //	owes messages    owed is true and bound is not 0: exact once the feed has reached bound
-//	disclaimed       nothing is exact until begin
+//	disclaimed       nothing is exact until begin, or until resume, which leads to the second
 //
 // A skip leads from each of the first three to the second, an answer from the second to the third,
 // and the messages back to the first. Revisions are passed in, since the feed has them.
@@ -94,6 +94,10 @@ func (e *exactness) begin(revision kv.Revision) { *e = exactness{run: revision} 
 // disclaim makes no position exact until the next begin.
 func (e *exactness) disclaim() { *e = exactness{disclaimed: true, owed: true, skips: e.skips + 1} }
 
+// resume ends a disclaimer: what was wrong is known, and is told. A position is exact once
+// everything has come that the stream has by then, as after a skip.
+func (e *exactness) resume() { *e = exactness{owed: true, skips: e.skips + 1} }
+
 // read notes that the message with the number next came when everything up to revision had been
 // read. What lies between them is skipped.
 func (e *exactness) read(revision, next kv.Revision) {
@@ -137,7 +141,11 @@ func (e *exactness) ask(revision kv.Revision) question {
 // answered notes the leader's answer to a question. It does not count if more was skipped since
 // the question was sent.
 func (e *exactness) answered(q question, last, revision kv.Revision) {
-	if q.skips != e.skips || !e.owed {
+	if q.skips != e.skips || !e.owed || e.disclaimed {
+		return
+	}
+	if max(last, q.revision) == 0 {
+		e.owed, e.run = false, 0 // nothing was ever stored
 		return
 	}
 	if e.bound == 0 { // later answers can only be greater

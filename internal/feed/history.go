@@ -48,6 +48,12 @@ func (a anchor) survives(now kvclient.StreamState, stored time.Time) bool {
 	return stored.IsZero() && now.Last == a.revision && now.LastTime.Equal(a.stored)
 }
 
+// isReplaced reports whether another message has the anchor's revision now, so that the stream has
+// another history. stored is as with survives.
+func (a anchor) isReplaced(stored time.Time) bool {
+	return a.identifies() && !stored.IsZero() && !stored.Equal(a.stored)
+}
+
 // identifies reports whether a stream of another epoch can be recognised by the anchor: whether it
 // stands for a message, and it is known when that was stored.
 func (a anchor) identifies() bool { return a.revision > 0 && !a.stored.IsZero() }

@@ -92,6 +92,8 @@ type Hub struct {
 	openReadings *bound.Bound
 	// activeReadings bounds those of them that are being read from NATS.
 	activeReadings *bound.Bound
+	// healings bounds the buckets that are compared with NATS at the same time.
+	healings *bound.Bound
 	// filterMemory bounds what subscriptions hold, in bytes.
 	filterMemory *bound.Bound
 	// pollLimit bounds how much of a log one poll looks at.
@@ -160,6 +162,8 @@ type Stats struct {
 	Fresh atomic.Uint64
 	// Fallbacks counts the reads that were to be, and were not, by the reason.
 	Fallbacks [len(fallbackNames)]atomic.Uint64
+	// Healing counts what was healed.
+	Healing HealingStats
 	// Copies counts what became of the copies in memory.
 	Copies CopyStats
 	// Resets counts the resets that subscriptions were told, in the order of resetReasons.
@@ -169,7 +173,7 @@ type Stats struct {
 // resetReasons are the reasons for which subscriptions are reset.
 var resetReasons = [...]string{
 	ReasonEpoch, ReasonAhead, ReasonHorizon, ReasonUnknownID, ReasonPurged, ReasonFilters,
-	ReasonConfig,
+	ReasonConfig, ReasonReverted,
 }
 
 // EachReset calls visit with each reason for which subscriptions are reset, and how often they
@@ -227,6 +231,7 @@ func (h *Hub) Beside(client *kvclient.Client, places *Places) *Hub {
 		options:        h.options,
 		openReadings:   h.openReadings,
 		activeReadings: h.activeReadings,
+		healings:       h.healings,
 		filterMemory:   h.filterMemory,
 		pollLimit:      h.pollLimit,
 		stats:          h.stats,
@@ -253,6 +258,7 @@ func newHub(options Options) *Hub {
 		options:        options,
 		openReadings:   openBound(options.Bounds, options.Snapshots),
 		activeReadings: activeBound(options.Bounds, options.Snapshots),
+		healings:       healBound(options.Bounds),
 		filterMemory:   filterBound(options.Bounds),
 		pollLimit:      defaultPollLimit,
 		stats:          new(Stats),

@@ -16,6 +16,8 @@ type client struct {
 	world   *world
 	name    int
 	filters kv.Filters
+	// removals: it can be told of removals.
+	removals bool
 	// s is its subscription; nil while it is away.
 	s *Subscription
 	// wakeUp has a token when the subscription has woken it.
@@ -71,7 +73,9 @@ func (c *client) arrive() {
 	if status.state != live && status.state != stale || status.why != nil {
 		return
 	}
-	options := SubscribeOptions{Filters: c.filters, IncludeHistory: c.name == 1}
+	options := SubscribeOptions{
+		Filters: c.filters, IncludeHistory: c.name == 1, Removals: c.removals,
+	}
 	c.held = held{staged: make(map[string]string)}
 	switch {
 	case w.otherGateway():
@@ -239,6 +243,11 @@ func (c *client) receive(e Event) {
 		w.counts["reset "+e.Reason]++
 		c.staged, c.last, c.synced, c.stamp = make(map[string]string), 0, false, e.Stamp
 		c.remember(e.Point)
+	case Removed:
+		c.drop(e.Removed)
+	case Restamped:
+		w.counts["restamped"]++
+		c.stamp = e.Stamp
 	case BucketDeleted:
 		c.state, c.staged, c.last = make(map[string]string), nil, 0
 		c.remember(e.Point)

@@ -91,11 +91,13 @@ type queuedAdvisory struct {
 	kvclient.Advisory
 	// at is when it was sent.
 	at time.Time
+	// number is model.purges with the purge that it reports; 0 if that one did not count.
+	number int
 }
 
 // report sends an advisory.
 func (m *model) report(a kvclient.Advisory) {
-	m.advisories = append(m.advisories, queuedAdvisory{a, m.clock})
+	m.advisories = append(m.advisories, queuedAdvisory{Advisory: a, at: m.clock})
 }
 
 // newModel makes a stream, and decides what can happen to it.
@@ -250,7 +252,9 @@ func (m *model) lastOf() map[string]kv.Entry {
 
 // reconfigure changes the age at which messages vanish. The server reports what it is now.
 func (m *model) reconfigure() {
-	m.maxAge = time.Duration(m.rand.IntN(4)) * time.Second
+	if m.maxAge = time.Duration(m.rand.IntN(4)) * time.Second; m.maxAge > 0 {
+		m.maxAge += 10 * time.Millisecond // nothing ends between a step of the clock and a message
+	}
 	m.updates++
 	terms := kv.Terms{MaxAge: m.maxAge}
 	m.report(kvclient.Advisory{Kind: kvclient.StreamUpdated, Terms: &terms, At: m.clock})
@@ -357,13 +361,14 @@ func (m *model) purge(key string) {
 		return
 	}
 	purged := uint64(before - len(m.messages))
-	m.report(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: key, Purged: purged})
+	m.report(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: key, Purged: purged, At: m.clock})
 	if !last.IsMarker() {
 		m.states[m.last] = maps.Clone(m.states[m.last])
 		delete(m.states[m.last], key)
 	}
 	if !last.IsMarker() || m.markers[key] != last.Revision {
 		m.purges++
+		m.advisories[len(m.advisories)-1].number = m.purges
 	}
 }
 

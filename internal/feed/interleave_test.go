@@ -30,6 +30,7 @@ var mustHappen = []string{
 	"gap", "silence", "feed", "crash", "lost end", "restart after a crash",
 	"trusted", "trusted after a loss", "renamed", "same history", "other history",
 	"other gateway", "ahead of a loss", "outdated",
+	"healed", "healed a key", "removed", "reset reverted", "restamped",
 	"copy exact", "copy pinned", "copy dropped in its load",
 }
 
@@ -51,6 +52,7 @@ func TestInterleavings(t *testing.T) {
 			t.Fatalf("go test ./internal/feed -run TestInterleavings -seed %d\n%s",
 				seed, replayed(seed))
 		}
+		w.counts["healed"] += int(w.hub.stats.Healing.Heals.Load())
 		for name, n := range w.counts {
 			total[name] += n
 		}
@@ -157,7 +159,9 @@ func newWorld(seed uint64) *world {
 			}
 			fs = append(fs, f)
 		}
-		w.clients = append(w.clients, &client{world: w, name: i, filters: fs})
+		w.clients = append(w.clients, &client{
+			world: w, name: i, filters: fs, removals: w.copyRand.IntN(2) == 0,
+		})
 	}
 	return w
 }
@@ -170,6 +174,7 @@ func (w *world) newFeed() {
 	w.advisories, w.resting = nil, false
 	w.lastHeard, w.noticedAt, w.connectionLost = w.clock, time.Time{}, false
 	w.feed.source.audit.delays = delays{periodStart: w.clock} // there is only one clock
+	w.feed.source.truth = modelTruth{w}
 	w.feed.now = func() time.Time { return w.clock }
 	w.feed.source.lastHeard = func() time.Time { return w.lastHeard }
 	w.counts["feed"]++
@@ -384,12 +389,22 @@ func (w *world) connect() {
 		src.noteLost(kv.ErrBucketNotFound)
 		return
 	}
-	doubted := !src.audit.missedSince.IsZero()
-	if doubted && src.judgeLoss(w.state(), w.storedAt(src.audit.anchor.revision)) != nil {
-		w.note("what happened in the gap is not known")
-		return
+	lost := !src.audit.missedSince.IsZero()
+	if lost || src.audit.doubt != "" {
+		purges, heals := w.purges, w.hub.stats.Healing.Heals.Load()
+		err := src.judgeLoss(w.state(), w.storedAt(src.audit.anchor.revision))
+		w.note("after the doubt: %v", err)
+		if err != nil && !errors.Is(err, errRestart) {
+			src.noteLost(err)
+		}
+		if err != nil {
+			return
+		}
+		if w.hub.stats.Healing.Heals.Load() > heals {
+			w.knowsPurges = max(w.knowsPurges, purges)
+		}
 	}
-	if doubted {
+	if lost {
 		w.counts["trusted"]++
 		if w.knowsLosses != losses {
 			w.counts["trusted after a loss"]++
@@ -403,7 +418,7 @@ func (w *world) connect() {
 		f.continueAfterLoss()
 	}
 	f.setState(live, nil)
-	w.tail, w.lastHeard = &modelTail{w.epoch, revision, s.Terms.MaxAge}, w.clock
+	w.tail, w.lastHeard = &modelTail{s.Epoch, revision, s.Terms.MaxAge}, w.clock
 	w.note("source at %d, begun %v", revision, begun)
 }
 
@@ -437,10 +452,14 @@ func (w *world) end(err error) {
 
 // handleNext handles the oldest advisory.
 func (w *world) handleNext() {
-	a := w.advisories[0].Advisory
+	a, number := w.advisories[0].Advisory, w.advisories[0].number
 	w.advisories = w.advisories[1:]
 	w.note("advisory %+v", a)
-	if err := w.feed.source.handleAdvisory(a); err != nil {
+	err := w.feed.source.handleAdvisory(a)
+	if err == nil {
+		err = w.heal(number)
+	}
+	if err != nil {
 		w.end(err)
 	}
 }
@@ -542,7 +561,8 @@ func (w *world) check() {
 		w.end(err)
 	case !beyond || w.missing || w.epoch != s.Epoch:
 	case len(w.after(revision, 1)) == 0 && s.Lifetime > 0:
-		w.end(src.carryOut(resetFor(ReasonHorizon)))
+		src.advance(s.Last, kv.CheckOf(s.LastTime))
+		w.end(src.carryOut(doubtFor(ReasonHorizon)))
 	case len(w.after(revision, 1)) == 0:
 		src.advance(s.Last, kv.CheckOf(s.LastTime))
 	}

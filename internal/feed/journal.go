@@ -99,6 +99,8 @@ type journal struct {
 	// othersTrustedFrom is the first revision whose points are certainly of this history when
 	// another gateway gave them out; 0 until othersNoticed is set.
 	othersTrustedFrom kv.Revision
+	// removals has what was found to be gone without a marker since the log began.
+	removals removals
 	// snapshotsBegun has the revisions of the snapshots that were begun in this stretch; see
 	// knowsSnapshot.
 	snapshotsBegun map[kv.Revision]struct{}

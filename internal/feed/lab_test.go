@@ -169,6 +169,8 @@ type watcher struct {
 	staged map[string]string
 	// ends says when a value vanishes, as it was reported last.
 	ends map[string]time.Time
+	// revisions has the revision of each key's last change.
+	revisions map[string]kv.Revision
 	// last is the revision of the last change since the last reset.
 	last kv.Revision
 	// stale: the source is lost, by the last event about it.
@@ -177,7 +179,7 @@ type watcher struct {
 
 func newWatcher(t *testing.T) *watcher {
 	return &watcher{t: t, wake: make(chan struct{}, 1), state: make(map[string]string),
-		ends: make(map[string]time.Time)}
+		ends: make(map[string]time.Time), revisions: make(map[string]kv.Revision)}
 }
 
 // until polls until an event fits, and returns it.
@@ -213,6 +215,13 @@ func (w *watcher) fold(e feed.Event) {
 	switch e.Kind {
 	case feed.Reset:
 		w.staged, w.last = make(map[string]string), 0
+	case feed.Removed:
+		for _, r := range e.Removed {
+			if w.revisions[r.Key] <= r.Revision {
+				delete(w.state, r.Key)
+				delete(w.staged, r.Key)
+			}
+		}
 	case feed.Stale, feed.Live:
 		w.stale = e.Kind == feed.Stale
 	case feed.BucketDeleted:
@@ -226,6 +235,7 @@ func (w *watcher) fold(e feed.Event) {
 			w.t.Errorf("revision %d came after %d", e.Change.Revision, w.last)
 		}
 		w.last = e.Change.Revision
+		w.revisions[e.Change.Key] = e.Change.Revision
 		into := w.state
 		if w.staged != nil {
 			into = w.staged

@@ -25,7 +25,7 @@ func (a *audit) noteEntry(
 	late := a.delays.unusual(now.Sub(e.Created), now)
 	skipped := e.Revision != revision+1
 	if skipped && lifetime > 0 && a.ageOfSkipped(e, late) > lifetime*9/10 {
-		v = resetFor(ReasonHorizon)
+		v = doubtFor(ReasonHorizon)
 	}
 	a.caughtUpAt, a.deliveredAt = e.Created, e.Created
 	a.anchor = anchor{e.Revision, e.Created}

@@ -25,7 +25,7 @@ func TestClockStepIsOneReset(t *testing.T) {
 		t.Fatal("a gap is a reset")
 	}
 	late := deliver(14, 5*time.Second)
-	if late != resetFor(ReasonHorizon) {
+	if late != doubtFor(ReasonHorizon) {
 		t.Fatalf("late behind a gap: %+v", late)
 	}
 	_ = src.carryOut(late)
@@ -113,7 +113,7 @@ func TestIdleTimeIsNotCountedFromAnAnswer(t *testing.T) {
 	late.Created = clock
 	src.audit.noteIdle(time.Minute)
 	found := src.deliver([]kv.Entry{late})
-	if found != resetFor(ReasonHorizon) {
+	if found != doubtFor(ReasonHorizon) {
 		t.Error("what was skipped may be 3 s old, and a marker lives for 1 s")
 	}
 }

@@ -134,10 +134,25 @@ func (src *source) acceptPurge(a kvclient.Advisory) bool {
 	return accepted
 }
 
+// queuePurge keeps a purge of one key for healPurged, if the key can be healed by itself. It
+// belongs to the source's goroutine.
+func (src *source) queuePurge(a kvclient.Advisory) bool {
+	f := src.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	full := len(src.purged) == maxPurged
+	if a.Key == "" || full || src.audit.doubt != "" || src.truth == nil || !f.canHealLocked() {
+		return false
+	}
+	f.doubtLocked()
+	src.purged = append(src.purged, a)
+	return true
+}
+
 // handleAdvisory does what follows from an advisory. An error ends the source, which has to start
 // anew. It belongs to the source's goroutine, so that nobody changes the journal's terms meanwhile.
 func (src *source) handleAdvisory(a kvclient.Advisory) error {
-	if a.Kind == kvclient.StreamPurged && src.acceptPurge(a) {
+	if a.Kind == kvclient.StreamPurged && (src.acceptPurge(a) || src.queuePurge(a)) {
 		return nil
 	}
 	return src.carryOut(src.audit.judgeAdvisory(a, src.feed.journal.terms))

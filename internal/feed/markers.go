@@ -204,6 +204,15 @@ func (j *journal) acceptPurge(a kvclient.Advisory) bool {
 	if !deleted || j.maxResumed > j.Revision {
 		return false
 	}
+	j.notePurge(a)
+	j.noteMarkersLost(marker)
+	j.harmlessPurges.keys++
+	return true
+}
+
+// notePurge counts the messages of a purge whose consequences are known, and keeps its time for the
+// entries of the key that are on their way.
+func (j *journal) notePurge(a kvclient.Advisory) {
 	_, known := j.purgedAt[a.Key]
 	if len(j.purgedAt) >= maxMarkers || !known && !j.keys.add(a.Key) {
 		j.forgetKeys()
@@ -211,10 +220,7 @@ func (j *journal) acceptPurge(a kvclient.Advisory) bool {
 		j.noteMarkersLost(j.Revision)
 	}
 	j.purgedAt[a.Key] = a.At
-	j.noteMarkersLost(marker)
 	j.harmlessPurges.messages += a.Purged
-	j.harmlessPurges.keys++
-	return true
 }
 
 // noteMarkersLost notes that the store may lack markers up to a revision.

@@ -11,9 +11,9 @@ import (
 // This file decides when a feed has a copy of its bucket in memory, and when that copy is dropped.
 //
 // A feed that is live loads a copy (copy_load.go), and applies each change to it as it arrives. The
-// copy says nothing that the journal does not vouch for: whenever the journal begins anew, and
-// whenever it is found that it will have to, the copy is dropped and loaded again. Otherwise it
-// goes on after a loss of the source, as the log does.
+// copy says nothing that the journal does not vouch for: whenever the journal begins anew, the copy
+// is dropped and loaded again. While the feed is in doubt nobody reads it, and it is what the feed
+// is healed by (healing.go). Otherwise it goes on after a loss of the source, as the log does.
 //
 //	event                                 loading            complete           no copy
 //	------------------------------------  -----------------  -----------------  -----------------
@@ -28,6 +28,8 @@ import (
 //	the scan fails                        dropped: failed    -                  -
 //	the log begins anew, or will have to  dropped: reset     dropped: reset     -
 //	the log goes on after a loss          dropped: loss      -                  -
+//	the feed is in doubt                  dropped: reset     not shown          -
+//	it is healed                          -                  complete           -
 //	the bucket is missing                 dropped: reset     dropped: reset     -
 //	the epoch of the same stream moves    dropped: epoch     dropped: epoch     -
 //	there is no memory left, or another   dropped: memory    dropped: memory    -

@@ -111,6 +111,18 @@ func newEra(whole bool) string {
 // began.
 func isWhole(era string) bool { return era[0] == wholeEra[0] }
 
+// distrustOthers notes that something may have been removed that this feed knows of by now, and
+// that other gateways may have missed. What they gave out is accepted again as after a beginning.
+// The points of this feed's era stay what they are (see removals). A feed that shares its era with
+// others gets one of its own, which its subscriptions are told of (Restamped).
+func (j *journal) distrustOthers(now time.Time) {
+	if isWhole(j.era) {
+		j.era = newEra(false)
+	}
+	j.trustedFrom = max(j.trustedFrom, j.Revision+1)
+	j.begunAt, j.othersNoticed, j.othersTrustedFrom = now, false, 0
+}
+
 // distrust notes that the points up to the position, and up to the one before, belong to what a
 // reset has voided.
 func (j *journal) distrust(reset string, before kv.Revision) {

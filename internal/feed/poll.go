@@ -58,6 +58,9 @@ func (s *Subscription) poll(events []Event, limit int) (_ []Event, n pollResult)
 	if hold || len(events) > before {
 		return events, pollResult{more: len(events) > before, startReadings: len(f.dueReadings) > 0}
 	}
+	if events = s.tellRemovals(s.restamp(events)); len(events) > before || s.state == resetOwed {
+		return events, pollResult{more: true, startReadings: len(f.dueReadings) > 0}
+	}
 	switch s.state {
 	case inReading:
 		events = s.pollReading(events, limit)
@@ -67,6 +70,16 @@ func (s *Subscription) poll(events []Event, limit int) (_ []Event, n pollResult)
 	drained := s.state == following && s.pending == 0
 	n.more, n.startReadings = len(events) > before && !drained, len(f.dueReadings) > 0
 	return events, n
+}
+
+// restamp sends that ids are of another era from here on, if that is news.
+func (s *Subscription) restamp(events []Event) []Event {
+	j := &s.feed.journal
+	if s.era == j.era {
+		return events
+	}
+	s.era = j.era
+	return append(events, Event{Kind: Restamped, Stamp: j.stamp()})
 }
 
 // transitions sends what has become of the bucket and its source, and the reset that is owed. hold
@@ -150,6 +163,7 @@ func (s *Subscription) resetEvents(events []Event, reason string) []Event {
 		events = append(events, Event{Kind: Live})
 	}
 	s.wake()
+	s.era = f.journal.era
 	void := Point{Position: f.journal.Position, InSnapshot: true}
 	return append(events, Event{Kind: Reset, Reason: reason, Stamp: f.journal.stamp(), Point: void})
 }
@@ -279,6 +293,11 @@ func (s *Subscription) pollLog(events []Event, limit int) (_ []Event, rest *batc
 		var drained bool
 		if events, drained, rest = s.matchLog(events, limit); !drained {
 			return events, rest
+		}
+		if upTo := s.removalAhead(); upTo > 0 {
+			s.cursor, s.pending = max(s.cursor, upTo), upTo+1
+			s.wake()
+			return events, nil
 		}
 	}
 	return s.atLogEnd(events), nil

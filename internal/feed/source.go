@@ -25,11 +25,6 @@ const (
 	// maxBackoff bounds the pause, so that the first event comes within 2 s of the source's
 	// return.
 	maxBackoff = 1500 * time.Millisecond
-	// gatherGap is how long after the last purge of a sweep the sweep counts as complete. The
-	// advisories come one for each key.
-	gatherGap = 50 * time.Millisecond
-	// maxGather bounds the wait for a sweep to be complete.
-	maxGather = time.Second
 	// askTimeout is how long the answer to a question is waited for.
 	askTimeout = 2 * time.Second
 	// minAskTimeout is how long it is waited for after a loss, at first. The node that failed may
@@ -68,6 +63,10 @@ type source struct {
 	// lastHeard returns when the stream said something last. It can be asked after the source was
 	// lost, too.
 	lastHeard func() time.Time
+	// truth is where it finds what the stream has; nil before the first start.
+	truth truth
+	// purged has the purges that have been reported and are to be healed.
+	purged []kvclient.Advisory
 	// toWake is what deliver is to call for the entries that arrived. Its array is used again.
 	toWake []func()
 }
@@ -178,10 +177,14 @@ func (src *source) readStream(ctx context.Context, patience time.Duration) (
 		// What was removed since the stream was asked may not have been reported.
 		return true, errRestart
 	}
-	if !src.audit.missedSince.IsZero() {
+	src.truth = leaderTruth{ctx, f, bucket}
+	lost := !src.audit.missedSince.IsZero()
+	if lost || src.audit.doubt != "" {
 		if err := src.verifyAfterLoss(ctx, patience); err != nil {
 			return true, err
 		}
+	}
+	if lost {
 		f.continueAfterLoss()
 	}
 	src.lastHeard = tail.Heard
@@ -215,6 +218,10 @@ func (f *Feed) askWithin(ctx context.Context, patience time.Duration) (
 func (src *source) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (
 	revision kv.Revision, begun bool,
 ) {
+	if len(src.purged) > 0 { // the source has ended before they were healed
+		src.audit.noteDoubt(ReasonPurged)
+		src.purged = nil
+	}
 	revision, begun = src.feed.adopt(bucket, s, src.audit.dueReset)
 	src.audit.noteStart(s, begun, src.feed.now())
 	return revision, begun
@@ -229,6 +236,11 @@ func (src *source) carryOut(v verdict) error {
 	case lookAgain:
 		src.requestVerify()
 		return nil
+	case doubt:
+		if src.noteDoubt(v.reason) {
+			return errRestart
+		}
+		fallthrough
 	case beginAnew:
 		src.audit.dueReset = v.reason
 		src.feed.mu.Lock()
@@ -327,8 +339,14 @@ func (src *source) receive(
 			if !ok {
 				continue
 			}
-			if err := src.handleAdvisory(a); err != nil {
-				src.gatherPurges(ctx)
+			err := src.handleAdvisory(a)
+			if gathered := src.gatherPurges(ctx); err == nil {
+				err = gathered
+			}
+			if err == nil {
+				err = src.healPurged()
+			}
+			if err != nil {
 				return err
 			}
 		case a := <-inquiry.answers:
@@ -350,34 +368,6 @@ func (src *source) receive(
 		inquiry.send(ctx)
 		src.loadCopyIfDue()
 		src.checkCopyIfDue()
-	}
-}
-
-// gatherPurges waits for the other purges of the same sweep, so that all of them are one reset.
-func (src *source) gatherPurges(ctx context.Context) {
-	if src.audit.dueReset != ReasonPurged {
-		return
-	}
-	more, enough := time.NewTimer(gatherGap), time.NewTimer(maxGather)
-	defer more.Stop()
-	defer enough.Stop()
-	for {
-		select {
-		case <-src.mail.arrived:
-			switch a, ok := src.mail.pop(); {
-			case !ok:
-			case a.Kind == kvclient.StreamPurged:
-				more.Reset(gatherGap)
-			default:
-				_ = src.handleAdvisory(a) // the source starts anew in any case
-			}
-		case <-more.C:
-			return
-		case <-enough.C:
-			return
-		case <-ctx.Done():
-			return
-		}
 	}
 }
 

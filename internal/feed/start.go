@@ -44,7 +44,11 @@ func (s *Subscription) attach(gone bool) {
 	f.subs[s] = struct{}{}
 	f.interests.add(s)
 	if s.state == joining {
-		s.generation, s.stamp = f.journal.generation, f.journal.stamp()
+		s.generation, s.stamp, s.era = f.journal.generation, f.journal.stamp(), f.journal.era
+		s.knowsRemovals()
+	}
+	if s.nextRemoval < f.journal.removals.end() {
+		s.oweRemovals(s.nextRemoval)
 	}
 	if gone && f.status.state == live {
 		f.absences.found++
@@ -98,7 +102,8 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s.generation, s.stamp = f.journal.generation, f.journal.stamp()
+	s.generation, s.stamp, s.era = f.journal.generation, f.journal.stamp(), f.journal.era
+	s.knowsRemovals()
 	terms, era := splitStamp(s.options.Stamp)
 	s.syncDue, s.syncFrom = true, state.Last
 	if s.options.From > 1 {
@@ -109,10 +114,12 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 			s.oweReset(ReasonAhead)
 			return
 		}
+		s.nextRemoval, _ = f.journal.removals.since(from - 1)
 		s.startReplay(from - 1)
 		return
 	}
 	point := *s.options.Resume
+	missed, known := f.journal.removals.since(point.Revision)
 	// The cases are in order: the first that holds decides.
 	switch {
 	case point.Epoch == "":
@@ -130,11 +137,12 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 		s.startSnapshot() // a client that holds nothing needs no proof
 	case proof == otherHistory,
 		point.Check.Known() && proof == unproved,
-		!f.journal.vouches(point.Revision, era, f.now()):
+		!f.journal.vouches(point.Revision, era, f.now()), !known:
 		s.oweReset(ReasonHorizon)
 	case point.InSnapshot && !f.journal.knowsSnapshot(point.Revision):
 		s.oweReset(ReasonHorizon)
 	case point.InSnapshot:
+		s.nextRemoval = missed
 		s.sent, s.to, s.toCheck = point.Sent, point.Revision, point.Check
 		if !s.toCheck.Known() {
 			s.toCheck = f.journal.checkAt(s.to)
@@ -143,6 +151,7 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 			history: s.options.IncludeHistory, after: s.sent, to: s.to, toCheck: s.toCheck,
 		})
 	default:
+		s.nextRemoval = missed
 		s.sent, s.sentCheck = point.Revision, point.Check
 		f.journal.maxResumed = max(f.journal.maxResumed, point.Revision)
 		s.followLog(point.Revision)
@@ -155,6 +164,7 @@ func (s *Subscription) startSnapshot() {
 	s.sent, s.to, s.sentCheck, s.toCheck = 0, 0, kv.Check{}, kv.Check{}
 	s.folds, s.wantsExact = !s.options.IgnoreDeletes, false
 	s.countsKeys = !s.options.IncludeHistory
+	s.knowsRemovals()
 	s.startReading(readingKey{history: s.options.IncludeHistory})
 }
 

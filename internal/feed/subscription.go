@@ -18,6 +18,8 @@ type SubscribeOptions struct {
 	UpdatesOnly bool
 	// IgnoreDeletes: no markers are sent.
 	IgnoreDeletes bool
+	// Removals: Removed is told where keys are gone without a marker, instead of a reset.
+	Removals bool
 	// NoValues: snapshots and replays are read without values.
 	NoValues bool
 
@@ -90,7 +92,8 @@ const maxLags = 3
 //
 // # What it owes
 //
-// A poll looks for these in this order. Each of the first four is the last event of its poll; the
+// A poll looks for these in this order. Each of the first six, but for Stale and
+// Live, is the last event of its poll; the
 // others can come together.
 //
 //	GoAway         the hub is closed, or the state is leaving
@@ -98,6 +101,8 @@ const maxLags = 3
 //	Reset          all that was sent is void (isVoid), or the state is foundMissing,
 //	               toldMissing or resetOwed; but not while the source is stale
 //	Stale, Live    toldStale is not what the source is
+//	Restamped      era is not the journal's
+//	Removed        owesRemovals is set, and the subscription has passed what it concerns
 //	Changed        the reading or the log has something
 //	Synced         syncDue is set, and everything up to syncFrom was sent
 //	BecameExact    wantsExact is set, and the state is exact
@@ -183,6 +188,11 @@ type Subscription struct {
 	lags int
 	// toldStale: the subscription was told that the source is lost, and not yet that it is back.
 	toldStale bool
+	// owesRemovals: removals from the number nextRemoval on may have to be told; see removals.
+	owesRemovals bool
+	nextRemoval  uint64
+	// era is the one that the ids have which the subscription gives out.
+	era string
 	// stamp is what Stamp returns.
 	stamp string
 	// absence, if not 0, numbers the feed's absences: the bucket was missing when the subscription
@@ -194,7 +204,7 @@ type Subscription struct {
 
 // Stamp returns what has to be known of a point beside the point itself: under which terms the
 // bucket keeps its entries, and in which era of its feed the point was given out. It is that of all
-// points up to the next [Reset], which comes with another.
+// points up to the next [Reset] or [Restamped], which come with another.
 func (s *Subscription) Stamp() string { return s.stamp }
 
 // Subscribe watches a bucket. Whenever there may be something to [Subscription.Poll], wake is

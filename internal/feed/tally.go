@@ -93,16 +93,23 @@ func (t *tallies) moveEpoch(before, epoch kv.Epoch) {
 // when it was counted last, or a crash took a removal back.
 //
 // Or nothing was removed since the last tally that can lack no unreported purge.
+//
+// Where that is not proved the feed is in doubt, and is healed if it can be. Where another message
+// has the revision of the newest one that is known, the history is another: a reset.
 func (a *audit) judgeLoss(
 	now kvclient.StreamState, stored time.Time, awaitsSuccessor bool,
 ) verdict {
 	last := a.tallies.last
 	intact := now.Epoch == last.Epoch && last.NothingRemoved() && now.NothingRemoved()
-	trusted := a.missedSince.IsZero() || a.anchor.survives(now, stored) && !awaitsSuccessor &&
+	trusted := a.doubt == "" && a.anchor.survives(now, stored) && !awaitsSuccessor &&
 		(intact || addsUp(a.tallies.trustedAt(a.missedSince), now))
 	a.missedSince = time.Time{}
-	if !trusted {
+	if a.anchor.isReplaced(stored) {
 		return resetFor(ReasonHorizon)
+	}
+	if !trusted {
+		a.noteDoubt(ReasonHorizon)
+		return doubtFor(a.doubt)
 	}
 	return verdict{}
 }
@@ -160,5 +167,5 @@ func (a *audit) compareCounts(
 		return verdict{action: lookAgain}
 	}
 	a.unexplained = nil
-	return resetFor(ReasonPurged)
+	return doubtFor(ReasonPurged)
 }

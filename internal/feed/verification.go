@@ -53,7 +53,8 @@ func (src *source) verify(ctx context.Context) error {
 		case err != nil:
 			return err
 		case stored.IsZero():
-			return src.carryOut(resetFor(ReasonHorizon))
+			src.advance(s.Last, kv.CheckOf(s.LastTime))
+			return src.carryOut(doubtFor(ReasonHorizon))
 		}
 	}
 	src.advance(s.Last, kv.CheckOf(s.LastTime))
@@ -170,5 +171,9 @@ func (src *source) judgeLoss(now kvclient.StreamState, stored time.Time) error {
 	f.mu.Lock()
 	awaitsSuccessor := f.journal.awaitsSuccessor()
 	f.mu.Unlock()
-	return src.carryOut(src.audit.judgeLoss(now, stored, awaitsSuccessor))
+	v := src.audit.judgeLoss(now, stored, awaitsSuccessor)
+	if v.action == doubt {
+		return src.heal(v.reason)
+	}
+	return src.carryOut(v)
 }

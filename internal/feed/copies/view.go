@@ -51,6 +51,19 @@ func (c *Copy) View(now time.Time) (View, bool) {
 	return View{state: s, now: now, revision: s.at.Revision}, true
 }
 
+// All returns what View does, and the entries that wait behind a transaction, in order. The view
+// does not have them.
+func (c *Copy) All(now time.Time) (v View, waiting []kv.Entry, ok bool) {
+	c.mu.Lock()
+	waiting = make([]kv.Entry, 0, len(c.held.entries))
+	for _, e := range c.held.entries {
+		waiting = append(waiting, e.Entry)
+	}
+	c.mu.Unlock()
+	v, ok = c.View(now)
+	return v, waiting, ok
+}
+
 // newState returns the state that the copy has at this time, nil if it shows none.
 func (c *Copy) newState(now time.Time) *state {
 	c.mu.Lock()

@@ -52,7 +52,7 @@ func (v Violation) when(trace []Item) time.Time {
 
 // resetReasons are those of the contract, in its order. Any other one is a violation.
 var resetReasons = []string{"epoch", "ahead", "horizon", "unknown-id", "purged", "filters",
-	"config"}
+	"config", "reverted"}
 
 // passing are the problems that a stream may begin with, and after which a client tries again.
 var passing = []string{"/problems/nats-unavailable", "/problems/timeout", "/problems/overloaded",
@@ -214,7 +214,8 @@ func (v *validator) caused(item Item) bool {
 		configured := slices.ContainsFunc(l.Configs, func(w Window) bool { return before(w.From) })
 		lost := l.Parent != nil && before(l.Asked) // The server lost what it had.
 		switch {
-		case item.Reason == "epoch" && i > 0 && before(l.Asked),
+		case item.Reason == "reverted" && (removed || lost),
+			item.Reason == "epoch" && i > 0 && before(l.Asked),
 			item.Reason == "purged" && (removed || lost),
 			item.Reason == "config" && configured,
 			item.Reason == "ahead" && (lost || len(l.Rewritten) > 0),

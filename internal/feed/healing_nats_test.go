@@ -1,0 +1,191 @@
+package feed_test
+
+import (
+	"fmt"
+	"maps"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/feed"
+	"kvgateway/internal/kv"
+	"kvgateway/internal/natstest"
+)
+
+// resets returns how many resets there were, by reason.
+func (l *lab) resets() string {
+	found := make(map[string]uint64)
+	l.hub.Stats().EachReset(func(reason string, n uint64) {
+		if n > 0 {
+			found[reason] = n
+		}
+	})
+	return fmt.Sprint(found)
+}
+
+// A purge of a value is told to those who can be told, is a reset for the others that hold the key,
+// and concerns nobody else. Who comes back with a point from before it is told again.
+func TestPurgeIsToldAsRemoved(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, withCopies(t))
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	put(t, native, "a.1", "0")
+	at := put(t, native, "a.1", "1")
+	last := put(t, native, "b.1", "2")
+	toldOptions := feed.SubscribeOptions{Removals: true}
+	told := l.watch(t, "b", toldOptions)
+	untold := l.watch(t, "b", feed.SubscribeOptions{Filters: filters(t, "a.*")})
+	other := l.watch(t, "b", feed.SubscribeOptions{Filters: filters(t, "b.>")})
+	before, stamp := told.untilExact(last), told.Stamp()
+	untold.untilExact(last)
+	other.untilExact(last)
+	l.untilCopyEqualsStore(t)
+
+	l.purgeKey(t, "a.1")
+	e := told.untilKind(feed.Removed)
+	want := []feed.Removal{{Key: "a.1", Revision: at}}
+	if fmt.Sprint(e.Removed) != fmt.Sprint(want) {
+		t.Errorf("told %v, want %v", e.Removed, want)
+	}
+	told.untilHolds(map[string]string{"b.1": "2"})
+	if e := untold.untilKind(feed.Reset); e.Reason != feed.ReasonPurged {
+		t.Errorf("reset for %s", e.Reason)
+	}
+	untold.untilHolds(map[string]string{})
+	other.untilHolds(map[string]string{"b.1": "2"})
+	if got := l.resets(); got != "map[purged:1]" {
+		t.Errorf("resets: %s", got)
+	}
+	l.untilCopyEqualsStore(t)
+
+	again := l.watch(t, "b", feed.SubscribeOptions{Removals: true, Resume: &before, Stamp: stamp})
+	again.state = map[string]string{"a.1": "1", "b.1": "2"}
+	again.untilHolds(map[string]string{"b.1": "2"})
+	after := put(t, native, "a.1", "3") // the same key again, which nobody takes for the one before
+	for _, w := range []*watcher{told, untold, again} {
+		w.untilExact(after)
+		if w.state["a.1"] != "3" {
+			t.Errorf("holds %v", w.state)
+		}
+	}
+	if got := l.resets(); got != "map[purged:1]" {
+		t.Errorf("resets: %s", got)
+	}
+}
+
+// What was purged while the gateway was cut off is found by comparing, with the other keys as they
+// were; and a message that was deleted by hand, so that an older value counts again, is a reset.
+func TestLossIsHealedByDifference(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, natstest.Options{})
+	proxy := natstest.StartProxy(t, server.Addr())
+	l := newLabAt(t, server, proxy.URL(), withCopies(t))
+	stream, native := l.bucketOnStream(t, jetstream.StreamConfig{
+		Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 2, AllowDirect: true,
+		AllowRollup: true, Discard: jetstream.DiscardNew,
+	})
+	for n := range 30 {
+		put(t, native, fmt.Sprint("k.", n%10), fmt.Sprint(n))
+	}
+	w := l.watch(t, "b", feed.SubscribeOptions{Removals: true})
+	w.untilExact(30)
+	l.untilCopyEqualsStore(t)
+	proxy.Refuse(true)
+	proxy.Cut()
+	w.untilKind(feed.Stale)
+	l.purgeKey(t, "k.3")
+	if err := native.Delete(t.Context(), "k.4"); err != nil {
+		t.Fatal(err)
+	}
+	put(t, native, "k.5", "new")
+	want := maps.Clone(w.state)
+	delete(want, "k.3")
+	delete(want, "k.4")
+	want["k.5"] = "new"
+	proxy.Refuse(false)
+	e := w.untilKind(feed.Removed)
+	if len(e.Removed) != 1 || e.Removed[0].Key != "k.3" || e.Removed[0].Revision != 24 {
+		t.Errorf("told %v", e.Removed)
+	}
+	w.untilHolds(want)
+	if got := l.resets(); got != "map[]" {
+		t.Errorf("resets: %s", got)
+	}
+	l.untilCopyEqualsStore(t)
+
+	if err := stream.DeleteMsg(t.Context(), 27); err != nil { // the last value of k.6
+		t.Fatal(err)
+	}
+	if e := w.untilKind(feed.Reset); e.Reason != feed.ReasonReverted {
+		t.Errorf("reset for %s", e.Reason)
+	}
+	want["k.6"] = "16"
+	w.untilHolds(want)
+}
+
+// A restart of NATS while one key of a bucket with history 1 is being overwritten resets nobody,
+// and sends nothing again. Without a copy of the bucket it would reset everybody.
+func TestRestartBesideAWriterIsNoReset(t *testing.T) {
+	t.Parallel()
+	const keys = 300
+	for name, tc := range map[string]struct {
+		options feed.Options
+		resets  string
+		most    int
+	}{
+		"with a copy":    {withCopies(t), "map[]", 20},
+		"without a copy": {feed.Options{}, "map[horizon:1]", 10 * keys},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, tc.options)
+			native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+			fill(t, native, keys)
+			hot := put(t, native, "hot", "0")
+			w := l.watch(t, "b", feed.SubscribeOptions{Removals: true})
+			w.untilExact(hot)
+			if tc.options.Memory > 0 {
+				l.untilCopyEqualsStore(t)
+			}
+			var stop atomic.Bool
+			written := make(chan kv.Revision)
+			go func() {
+				var last kv.Revision
+				for n := 1; !stop.Load(); n++ {
+					if r, err := native.PutString(t.Context(), "hot", fmt.Sprint(n)); err == nil {
+						last = kv.Revision(r)
+					}
+				}
+				written <- last
+			}()
+			w.pollFor(200 * time.Millisecond)
+			w.told = nil
+			l.server.Restart()
+			w.untilKind(feed.Stale)
+			w.untilKind(feed.Live)
+			natstest.Eventually(t, patience, "a change after the restart", func() bool {
+				w.pollAll()
+				return w.last > hot+50
+			})
+			stop.Store(true)
+			w.untilExact(<-written)
+			w.untilStored(native)
+			if got := l.resets(); got != tc.resets {
+				t.Errorf("resets: %s, want %s", got, tc.resets)
+			}
+			count, bytes := 0, 0
+			for _, e := range w.told {
+				if e.Kind == feed.Changed && e.Change.Key != "hot" {
+					count++
+					bytes += len(e.Change.Key) + len(e.Change.Value)
+				}
+			}
+			t.Logf("%d entries with %d bytes were sent again", count, bytes)
+			if again := count; again > tc.most || tc.most > keys && again < keys {
+				t.Errorf("%d entries were sent again", again)
+			}
+		})
+	}
+}
