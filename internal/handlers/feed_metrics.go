@@ -34,6 +34,13 @@ var (
 		"Reads that were to be, and had to go to NATS, by reason.", []string{"reason"}, nil)
 	descResets = prometheus.NewDesc("kvgw_resets_total",
 		"Subscriptions that were reset, by reason.", []string{"reason"}, nil)
+	descHeals = prometheus.NewDesc("kvgw_heals_total",
+		"Comparisons of a bucket with NATS after a doubt, by whether its streams went on.",
+		[]string{"result"}, nil)
+	descRemoved = prometheus.NewDesc("kvgw_removed_keys_total",
+		"Keys that were found to be gone without a marker.", nil, nil)
+	descRemovedTold = prometheus.NewDesc("kvgw_removed_told_total",
+		"Times that a stream was told that a key is gone.", nil, nil)
 	descCopies = prometheus.NewDesc("kvgw_copies",
 		"Buckets that are in memory, from where reads can be answered.", nil, nil)
 	descCopyBytes = prometheus.NewDesc("kvgw_copy_bytes",
@@ -71,6 +78,10 @@ func (m feedMetrics) Collect(ch chan<- prometheus.Metric) {
 	counter(descRestarts, stats.Restarts.Load())
 	counter(descSnapshots, stats.Snapshots.Load())
 	counter(descSlow, stats.Slow.Load())
+	counter(descHeals, stats.Healing.Heals.Load(), "healed")
+	counter(descHeals, stats.Healing.Failed.Load(), "reset")
+	counter(descRemoved, stats.Healing.Removed.Load())
+	counter(descRemovedTold, stats.Healing.Told.Load())
 	copies, size := m.hub.MemorySize()
 	gauge(descCopies, float64(copies))
 	gauge(descCopyBytes, float64(size.Bytes))

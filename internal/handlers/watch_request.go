@@ -114,6 +114,7 @@ func parseWatch(x *exchange) (*watchRequest, error) {
 		IncludeHistory: x.query.Get("include_history") == "true",
 		UpdatesOnly:    x.query.Get("updates_only") == "true",
 		IgnoreDeletes:  x.query.Get("ignore_deletes") == "true",
+		Removals:       x.query.Get("removals") == "event",
 		NoValues:       w.form == kv.ValueNone,
 	}
 	if w.start.IncludeHistory && w.start.UpdatesOnly {

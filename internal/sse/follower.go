@@ -249,6 +249,7 @@ func (f *Follower) fetch() bool {
 //	event                   the id       beside the frame
 //	Changed                 moves on     the shared frame follows the stream's own id
 //	Reset                   moves back   the ids get the new stamp
+//	Restamped               -            the same; nothing is sent
 //	Synced, BucketDeleted   moves on     -
 //	BecameExact             moves on     it is a bookmark, or nothing where bookmarks are bare ids
 //	GoAway                  is left out  the stream is over
@@ -263,6 +264,9 @@ func (f *Follower) appendEvent(b []byte, e *feed.Event) []byte {
 	switch e.Kind {
 	case feed.GoAway:
 		f.over = true
+	case feed.Restamped:
+		s.encoder.Digest = s.content + e.Stamp
+		return b
 	case feed.Reset:
 		s.encoder.Digest = s.content + e.Stamp
 		s.moveTo(e.Point)

@@ -193,6 +193,14 @@ type members struct {
 	Exact *bool `json:"exact,omitempty"`
 	// Reason is why a stream was reset or ends.
 	Reason string `json:"reason,omitempty"`
+	// Removed has the keys that are gone without a marker.
+	Removed []removed `json:"removed,omitempty"`
+}
+
+// A removed is a key that is gone. Who holds an entry of it up to the revision drops it.
+type removed struct {
+	Key      string      `json:"key"`
+	Revision kv.Revision `json:"revision"`
 }
 
 // AppendNotice appends the block of an event that is not a change. The id may be empty.
@@ -204,6 +212,11 @@ func (e *Encoder) AppendNotice(dst, id []byte, event feed.Event) []byte {
 		name, m.Revision, m.Exact = "sync", &event.Point.Revision, &event.Exact
 		if event.Keys >= 0 {
 			m.Keys = &event.Keys
+		}
+	case feed.Removed:
+		name = "removed"
+		for _, r := range event.Removed {
+			m.Removed = append(m.Removed, removed(r))
 		}
 	case feed.Reset:
 		name = "reset"
