@@ -259,6 +259,59 @@ test("hostile keys and values are text", async (t) => {
   await page.getByRole("img", { name: "The value of svg" }).waitFor();
 });
 
+test("a watch shows changes at once, pauses, resumes, and says why a stream begins anew", async (t) => {
+  await createBucket("watched");
+  const page = await open(t);
+  await go(page, "#/b/watched/watch");
+  await page.getByText(/Resume id: \d/).waitFor();
+  const at = performance.now();
+  await put("watched", "orders.1", "1");
+  await page.getByRole("link", { name: "orders.1" }).waitFor();
+  assert.ok(performance.now() - at < 1000, `a change shows after ${performance.now() - at} ms`);
+  await page.getByRole("button", { name: "Pause" }).click();
+  await put("watched", "orders.2", "1");
+  await page.getByText("2 events.").waitFor();
+  assert.equal(await page.getByRole("link", { name: "orders.2" }).count(), 0);
+  await page.getByRole("button", { name: "Go on" }).click();
+  await page.getByLabel("Filter").fill("stock.>");
+  await page.getByRole("button", { name: "Watch", exact: true }).click();
+  await page.getByText(/Resume id: \d/).waitFor();
+  await put("watched", "orders.3", "1");
+  await put("watched", "stock.1", "1");
+  await page.getByRole("link", { name: "stock.1" }).waitFor();
+  assert.equal(await page.getByRole("link", { name: "orders.3" }).count(), 0);
+  await page.getByLabel("Resume after the id").fill("999999-zzz");
+  await page.getByRole("button", { name: "Watch", exact: true }).click();
+  await page.getByText("the bucket was deleted and created again").waitFor();
+});
+
+test("an export is imported into another bucket, byte for byte", async (t) => {
+  await createBucket("source");
+  await createBucket("target");
+  for (let i = 0; i < 1500; i++) await put("source", `k.${i}`, `{"n": ${i}0000000000000000001}`);
+  await put("target", "k.7", "mine", "text/plain");
+  const page = await open(t);
+  await go(page, "#/b/source/transfer");
+  const [download] = await Promise.all([page.waitForEvent("download"),
+    page.getByRole("button", { name: "Export" }).click()]);
+  const file = join(directory, "source.ndjson");
+  await download.saveAs(file);
+  await go(page, "#/b/target/transfer");
+  await page.getByLabel("File").setInputFiles(file);
+  await page.getByRole("button", { name: "Import" }).click();
+  await page.getByText("1,500 lines sent, 1,499 stored, 1 not. The import is complete.").waitFor();
+  const read = async (key) => (await api("GET", `/buckets/target/keys/${key}`)).text();
+  assert.equal(await read("k.1499"), '{"n": 14990000000000000000001}');
+  assert.equal(await read("k.7"), "mine");
+});
+
+test("the status says who the caller is and what they may do", async (t) => {
+  const page = await open(t, "bob");
+  await page.getByRole("link", { name: "Status" }).click();
+  await page.getByText("orders.>").waitFor();
+  await page.getByText("are served").waitFor();
+});
+
 for (const [width, colorScheme] of LOOKS) {
   test(`every screen at ${width} px, ${colorScheme}: nothing overflows or keeps people out`, async (t) => {
     await createBucket("looks", { history: 5, description: "What the shop sells" });
@@ -288,6 +341,13 @@ for (const [width, colorScheme] of LOOKS) {
     });
     await look("history", "#/b/looks/h/orders.17", text("compared with"));
     await look("missing", "#/b/looks/k/nothing", text("This key has no value"));
+    await look("watch", "#/b/looks/watch", async () => {
+      await page.getByText(/Resume id: \d/).waitFor();
+      await put("looks", "orders.19", "{}");
+      await page.getByRole("link", { name: "orders.19" }).waitFor();
+    });
+    await look("transfer", "#/b/looks/transfer", text("Keys that are there already"));
+    await look("status", "#/status", text("Who you are"));
     await look("create", "#/", async () => {
       await page.getByRole("button", { name: "Create bucket" }).click();
       await page.getByText("Limits, storage").click();

@@ -2,7 +2,9 @@
 import { may } from "./api.js";
 
 /** The screens of a bucket: the end of the address, the label, and the right that it takes. */
-export const BUCKET_SCREENS = [["", "Keys", "list"]];
+export const BUCKET_SCREENS = [
+  ["", "Keys", "list"], ["watch", "Watch", "watch"], ["transfer", "Import and export", "get"],
+];
 
 export function BucketHead({ bucket, here, children }) {
   return (

@@ -59,7 +59,7 @@ function Row({ bucket, rate, onEdit, onDelete }) {
         {description && <p class="soft">{description}</p>}
         {status.hints.map((hint) => <p class="hint" key={hint}>{hint}</p>)}
       </th>
-      <td data-label="Keys">{count(status.subjects)}</td>
+      <td data-label="Keys and markers">{count(status.subjects)}</td>
       <td data-label="Size">{bytes(status.bytes)}{bucket.max_bytes > 0 &&
         <span class={isFull ? "warn" : "soft"}> of {bytes(bucket.max_bytes)}</span>}</td>
       <td data-label="Writes per second">{rate === undefined ? "–" : count(Math.round(rate * 10) / 10)}</td>
@@ -105,7 +105,7 @@ export function Buckets() {
       </div>}
       {buckets?.length > 0 && (
         <table class="list">
-          <thead><tr><th scope="col">Bucket</th><th scope="col">Keys</th><th scope="col">Size</th>
+          <thead><tr><th scope="col">Bucket</th><th scope="col">Keys and markers</th><th scope="col">Size</th>
             <th scope="col">Writes/s</th><th scope="col">Kept</th><th scope="col">Replicas</th>
             <th scope="col"><span class="hidden">Actions</span></th></tr></thead>
           <tbody>

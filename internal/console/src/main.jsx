@@ -6,14 +6,19 @@ import { Buckets } from "./buckets.jsx";
 import { Entry, NewEntry } from "./entry.jsx";
 import { History } from "./history.jsx";
 import { Keys } from "./keys.jsx";
+import { Status } from "./status.jsx";
+import { Transfer } from "./transfer.jsx";
 import { ErrorBox, Field, NoticeArea, useSession } from "./ui.jsx";
+import { Watch } from "./watch.jsx";
 
 /** The screens by the first part of what follows the # of the address. */
-const SCREENS = { "": Buckets, b: OfBucket };
+const SCREENS = { "": Buckets, b: OfBucket, status: Status };
 
 /** The screens of a bucket by the part after its name; what follows that is a key. */
 function OfBucket({ rest: [bucket, screen = "", name] }) {
   if (screen === "" || screen === "new") return screen ? <NewEntry bucket={bucket} /> : <Keys bucket={bucket} />;
+  if (screen === "watch") return <Watch bucket={bucket} />;
+  if (screen === "transfer") return <Transfer bucket={bucket} />;
   if (screen === "k" && name) return <Entry bucket={bucket} name={name} />;
   if (screen === "h" && name) return <History bucket={bucket} name={name} />;
   return <Nothing />;
