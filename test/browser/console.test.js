@@ -148,9 +148,22 @@ test("a bucket is created, changed and deleted by typing its name", async (t) =>
 test("what the caller may not do is not offered", async (t) => {
   await createBucket("shop");
   const page = await open(t, "bob");
-  await page.getByText("bob").waitFor();
+  await page.getByText("bob", { exact: true }).waitFor();
   assert.equal(await page.getByRole("button", { name: "Create bucket" }).count(), 0);
   assert.equal(await page.getByRole("button", { name: "Delete" }).count(), 0);
+  await put("shop", "orders.1", "{}");
+  await put("shop", "stock.1", "{}");
+  await go(page, "#/b/shop");
+  await page.getByRole("button", { name: "orders." }).first().click();
+  await page.getByRole("link", { name: "1", exact: true }).waitFor();
+  assert.equal(await page.getByText("stock.").count(), 0);
+  assert.equal(await page.getByRole("link", { name: "New key" }).count(), 0);
+  assert.equal(await page.getByRole("button", { name: /^(Delete|Copy) orders/ }).count(), 0);
+  await page.getByRole("link", { name: "1", exact: true }).click();
+  await page.getByRole("link", { name: "History" }).waitFor();
+  for (const name of ["Edit", "Upload", "Delete"]) {
+    assert.equal(await page.getByRole("button", { name, exact: true }).count(), 0, name);
+  }
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.getByRole("heading", { name: "Sign in" }).waitFor();
 });
@@ -270,7 +283,7 @@ test("a watch shows changes at once, pauses, resumes, and says why a stream begi
   assert.ok(performance.now() - at < 1000, `a change shows after ${performance.now() - at} ms`);
   await page.getByRole("button", { name: "Pause" }).click();
   await put("watched", "orders.2", "1");
-  await page.getByText("2 events.").waitFor();
+  await page.getByText("2 events. Resume").waitFor();
   assert.equal(await page.getByRole("link", { name: "orders.2" }).count(), 0);
   await page.getByRole("button", { name: "Go on" }).click();
   await page.getByLabel("Filter").fill("stock.>");

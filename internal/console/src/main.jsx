@@ -87,13 +87,13 @@ function Top({ access, lost, signedIn, onSignIn }) {
         event.preventDefault();
         document.querySelector("#main h1")?.focus();
       }}>To the content</a>
-      <a class="brand" href="#/"><img src={`${BASE}/console/icon.svg`} alt="" />KV Gateway</a>
+      <a class="brand" href="#/" aria-label="KV Gateway"><img src={`${BASE}/console/icon.svg`} alt="" /><span>KV Gateway</span></a>
       <nav aria-label="Console">{link("", "Buckets")}{SCREENS.status && link("status", "Status")}
         <a href={`${BASE}/docs/`}>Docs</a></nav>
       {lost && <span class="lost" role="alert">The gateway does not answer. Trying again …</span>}
       {!MAY_WRITE && <span class="badge">Read only</span>}
       <span class="who">
-        {access.name && <span class="soft">{access.name}</span>}
+        {access.name && <span class="soft name">{access.name}</span>}
         {signedIn ? <button type="button" class="small" onClick={signOut}>Sign out</button>
           : access.kind === "anonymous" &&
             <button type="button" class="small" onClick={onSignIn}>Sign in</button>}

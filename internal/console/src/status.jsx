@@ -26,7 +26,7 @@ function Rights({ access }) {
       <tbody>
         {access.rules.map(({ bucket, keys, can }, i) => (
           <tr key={i}><th scope="row">{bucket === "*" ? "all" : bucket}</th>
-            <td data-label="Keys" class="mono">{keys ? keys.join(", ") : "all"}</td>
+            <td data-label="Keys">{keys ? <bdi class="mono">{keys.join(", ")}</bdi> : "all"}</td>
             <td data-label="You may">{can.join(", ")}</td></tr>
         ))}
       </tbody>

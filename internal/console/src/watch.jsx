@@ -113,7 +113,7 @@ export function Watch({ bucket }) {
         <button type="button" aria-pressed={paused} onClick={() => pause(!paused)}>{paused ? "Go on" : "Pause"}</button>
       </form>
       <ErrorBox error={error} />
-      <div class="head"><p class="soft id">{count(total)} events. Resume id: <bdi class="mono">{id || "none yet"}</bdi></p>
+      <div class="head"><p class="soft id">{count(total)} {total === 1 ? "event" : "events"}. Resume id: <bdi class="mono">{id || "none yet"}</bdi></p>
         {id && <CopyButton text={id} label="Copy id" />}</div>
       <Plot rates={rates} />
       {paused && <p class="warn" role="status">Paused: what comes now is counted, but not shown.</p>}
