@@ -3,29 +3,44 @@
  * `--modules` builds each module by itself into build/, for the tests of single modules.
  */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import {
+  mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import { minify } from "terser";
 
 /** How many bytes the bundle may have, compressed with gzip. The aim is 8 KiB. */
-const MOST = 10_240;
+const MOST = 9600;
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const options = { format: "esm", target: "es2022", charset: "utf8", logLevel: "warning" };
 
-async function buildInto(dist) {
-  await build({
+/** Bundles by esbuild. What terser makes of that has 2.5 % less, compressed. */
+async function bundle(file) {
+  const { outputFiles } = await build({
     ...options,
     entryPoints: [join(here, "src/index.ts")],
-    outfile: join(dist, "kvgateway.js"),
     bundle: true,
     minify: true,
     mangleProps: /^_/, // These members are of the package alone.
-    banner: { js: "// Code generated from clients/js/src. DO NOT EDIT." },
+    write: false,
   });
+  const { code } = await minify(outputFiles[0].text, {
+    module: true,
+    ecma: 2022,
+    compress: { passes: 3, pure_getters: true },
+    format: { preamble: "// Code generated from clients/js/src. DO NOT EDIT." },
+  });
+  writeFileSync(file, `${code}\n`);
+}
+
+async function buildInto(dist) {
+  mkdirSync(dist, { recursive: true });
+  await bundle(join(dist, "kvgateway.js"));
   const types = join(dist, "types");
   rmSync(types, { recursive: true, force: true });
   execFileSync(join(here, "node_modules/.bin/tsc"), ["-p", here, "--outDir", types], {

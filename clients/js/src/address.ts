@@ -13,7 +13,7 @@ export function absolute(address: string | URL): URL {
     return new URL(address, globalThis.location?.href);
   } catch (cause) {
     throw new TypeError(
-      `"${address}" is relative, and there is no page: give a URL such as http://127.0.0.1:8080`,
+      `"${address}" is relative, and there is no page: give a full URL`,
       { cause },
     );
   }
@@ -32,7 +32,7 @@ export function withQuery(url: URL, query: Record<string, unknown> = {}): URL {
 /** The path of a bucket, relative to the gateway's address. */
 export function bucketPath(bucket: string): string {
   if (!/^[\w-]+$/.test(bucket)) {
-    throw new TypeError(`"${bucket}" is no bucket's name: it has letters, digits, _ and - only`);
+    throw new TypeError(`"${bucket}" is no bucket's name: use letters, digits, _ and -`);
   }
   return `buckets/${bucket}`;
 }
@@ -76,8 +76,8 @@ const UNITS: Record<string, number> =
 /** Milliseconds of a Go duration, such as "1m30s". */
 export function milliseconds(duration: string): number {
   let sum = 0;
-  for (const [, number, unit] of duration.matchAll(/([0-9.]+)(h|ms|us|µs|ns|m|s)/g)) {
-    sum += Number(number) * UNITS[unit!]!;
+  for (const [, number, unit] of duration.matchAll(/([\d.]+)([a-zµ]+)/g)) {
+    sum += Number(number) * (UNITS[unit!] ?? 0);
   }
   return sum;
 }

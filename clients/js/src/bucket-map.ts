@@ -4,10 +4,8 @@ import {
   isMismatch, type Bucket, type DeleteOptions, type PutOptions, type Written,
 } from "./bucket.js";
 import type { Entry } from "./entry.js";
-import {
-  Live, type Cause, type LiveMapOptions, type Status, type StatusDetail,
-} from "./live-map.js";
-import { Problem, unknown } from "./problem.js";
+import { CLOSED, Live, type Cause, type LiveMapOptions } from "./live-map.js";
+import { Problem, refusalIn, unknown } from "./problem.js";
 import { check, encode, keepsType } from "./value.js";
 import type { WatchQuery } from "./watch.js";
 
@@ -31,17 +29,15 @@ type LocalDelete = Pick<DeleteOptions, "purge" | "ttl">;
 export class Conflict<T = unknown> extends Problem {
   override name = "Conflict";
   /** The entry that the key has now; null if it has no value, undefined if it cannot be read. */
-  readonly theirs: Entry<T> | null | undefined;
+  declare readonly theirs: Entry<T> | null | undefined;
   /** The value that was refused; undefined for a deletion. */
-  readonly yours: T | undefined;
+  declare readonly yours: T | undefined;
   /** The entry that was changed; undefined if the key had no value. */
-  readonly base: Entry<T> | undefined;
+  declare readonly base: Entry<T> | undefined;
 
   constructor(cause: Problem, what: Pick<Conflict<T>, "theirs" | "yours" | "base">) {
     super(cause.message, { ...cause, cause });
-    this.theirs = what.theirs;
-    this.yours = what.yours;
-    this.base = what.base;
+    Object.assign(this, what);
   }
 }
 
@@ -55,7 +51,7 @@ interface Local<T> {
   /** What was shown before. */
   base: Entry<T> | undefined;
   /** Settles once the change is stored, or refused. */
-  stored: Promise<Written | undefined>;
+  stored?: Promise<Written | undefined>;
   /** Where the gateway has stored it. */
   at?: Position | undefined;
 }
@@ -75,7 +71,6 @@ export class BucketMap<T = unknown> extends Live<T> {
   #bucket: Bucket<T>;
   #locals = new Map<string, Local<T>[]>(); // By key; the last one of each is shown.
   #seen = new Map<string, Position>(); // The last revision that has come of each of these keys.
-  #gone = new AbortController();
 
   /** @internal */
   constructor(bucket: Bucket<T>, options: BucketMapOptions<T>) {
@@ -115,20 +110,18 @@ export class BucketMap<T = unknown> extends Live<T> {
     );
   }
 
-  #change(
+  async #change(
     key: string,
     entry: Entry<T> | undefined,
     send: (condition: Insistent) => Promise<Written | undefined>,
   ): Promise<Written | undefined> {
-    if (this._ended) return Promise.reject(new Error("liveMap: closed"));
-    const base = this.map.get(key);
+    if (this._ended) throw CLOSED();
     const locals = this.#locals.get(key) ?? [];
     const before = locals.at(-1);
-    const local: Local<T> = { entry, base, stored: Promise.resolve(undefined) };
+    const local: Local<T> = { entry, base: this.map.get(key) };
     this.#locals.set(key, locals);
     locals.push(local);
-    this._view._hold(key, entry);
-    this._show([{ key, entry, previous: base }], "local");
+    this.#refresh(key, "local");
     return (local.stored = this.#store(key, local, before, send));
   }
 
@@ -138,32 +131,26 @@ export class BucketMap<T = unknown> extends Live<T> {
     before: Local<T> | undefined,
     send: (condition: Insistent) => Promise<Written | undefined>,
   ): Promise<Written | undefined> {
+    const { signal } = this._closed;
     try {
       await before?.stored;
       const last = before ? before.at : local.base;
       const condition = last ? { ifMatch: last } : { ifNoneMatch: "*" };
-      const written = await send({ ...condition, signal: this.#gone.signal, _retries: Infinity });
-      local.at = written;
-      if (local.entry && written) {
+      const written = await send({ ...condition, signal, _retries: Infinity });
+      if (!written) this.#rollback(key, local, "confirmed"); // There was nothing to delete.
+      else {
+        local.at = written;
         const { revision, epoch } = written;
-        this.#replace(key, local, { ...local.entry, revision, epoch });
+        if (local.entry) local.entry = { ...local.entry, revision, epoch };
+        this.#refresh(key, "stored");
+        this.#settle(key);
       }
-      if (written) this.#settle(key);
-      else this.#rollback(key, local, "confirmed"); // There was nothing to delete.
       return written;
     } catch (error) {
-      if (this.#gone.signal.aborted) throw unknown(error);
+      if (signal.aborted) throw unknown(error);
       this.#rollback(key, local, "rollback");
       throw await this.#conflict(key, local, error);
     }
-  }
-
-  #replace(key: string, local: Local<T>, entry: Entry<T>): void {
-    const previous = local.entry;
-    local.entry = entry;
-    if (this.#locals.get(key)?.at(-1) !== local) return;
-    this._view._hold(key, entry);
-    this._show([{ key, entry, previous }], "stored");
   }
 
   // Changes on top of this one will be refused, too, so they go with it.
@@ -172,25 +159,24 @@ export class BucketMap<T = unknown> extends Live<T> {
     const index = locals.indexOf(local);
     if (index < 0) return;
     locals.length = index;
-    this.#showLast(key, locals, cause);
+    this.#refresh(key, cause);
   }
 
   /** Takes away what the stream has reached. */
   #settle(key: string): void {
     const locals = this.#locals.get(key);
-    if (!locals) return;
-    const states = [...this._buckets.values()];
     const hasCome = (at: Position) => {
       const seen = this.#seen.get(key);
-      return (seen && reaches(seen, at)) || states.some((state) => state._hasReached(at));
+      return (seen && reaches(seen, at)) || this._states.some((s) => reaches(s._point, at));
     };
-    while (locals[0]?.at && hasCome(locals[0].at)) locals.shift();
-    if (locals.length === 0) this.#showLast(key, locals, "confirmed");
+    while (locals?.[0]?.at && hasCome(locals[0].at)) locals.shift();
+    if (locals?.length === 0) this.#refresh(key, "confirmed");
   }
 
-  #showLast(key: string, locals: Local<T>[], cause: Cause): void {
+  /** Shows the last change of a key, or what the stream has told if there is none. */
+  #refresh(key: string, cause: Cause): void {
     const previous = this.map.get(key);
-    const last = locals.at(-1);
+    const last = this.#locals.get(key)?.at(-1);
     if (last) this._view._hold(key, last.entry);
     else {
       this.#locals.delete(key);
@@ -202,11 +188,11 @@ export class BucketMap<T = unknown> extends Live<T> {
   }
 
   async #conflict(key: string, local: Local<T>, error: unknown): Promise<unknown> {
-    const cause = error instanceof Problem && isMismatch(error.cause) ? error.cause : error;
+    const cause = refusalIn(error);
     if (!isMismatch(cause)) return error;
     const minRevision = cause.currentRevision;
     const theirs = await this.#bucket
-      .get(key, { minRevision, signal: this.#gone.signal })
+      .get(key, { minRevision, signal: this._closed.signal })
       .then((entry) => entry ?? null, () => undefined);
     return new Conflict<T>(error as Problem, {
       theirs,
@@ -226,11 +212,5 @@ export class BucketMap<T = unknown> extends Live<T> {
   /** @internal */
   override _progressed(): void {
     for (const key of [...this.#locals.keys()]) this.#settle(key);
-  }
-
-  /** @internal */
-  override _end(status: Status, detail: StatusDetail, error: Error): void {
-    super._end(status, detail, error);
-    if (status === "closed") this.#gone.abort(error);
   }
 }

@@ -5,7 +5,7 @@ import {
 import { BucketMap, type BucketMapOptions } from "./bucket-map.js";
 import type { Client } from "./client.js";
 import { entryOf, revisionOf, type Entry, type Revision, type WireEntry } from "./entry.js";
-import { Problem } from "./problem.js";
+import { hasCode, refusalIn, type Problem } from "./problem.js";
 import { newKey, sleep, type RequestOptions } from "./request.js";
 import { wireOf, type Operation, type Transacted } from "./transaction.js";
 import {
@@ -105,15 +105,12 @@ export interface EntryPage<T> {
 /** How often `update` tries. Of many writers of a key one is stored each time. */
 const MOST_UPDATES = 30;
 
-const MISSING = ["key-not-found", "key-deleted"];
-const MISMATCH = ["revision-mismatch", "key-exists"];
-
 /** Whether a write was refused because of what is stored. */
 export const isMismatch = (error: unknown): error is Problem =>
-  error instanceof Problem && MISMATCH.includes(error.code);
+  hasCode(error, "revision-mismatch", "key-exists");
 
 function orMissing(error: unknown): undefined {
-  if (!(error instanceof Problem) || !MISSING.includes(error.code)) throw error;
+  if (!hasCode(error, "key-not-found", "key-deleted")) throw error;
 }
 
 export class Bucket<T = unknown> {
@@ -278,10 +275,10 @@ export class Bucket<T = unknown> {
         operations: operations.map((operation) => wireOf(operation, this._options.schema)),
       }),
       signal,
-    }).catch((error: Problem) => {
+    }).catch((error) => {
       // It is answered so if the answer to an earlier attempt of the same transaction was lost.
-      const cause = error.cause instanceof Problem ? error.cause : error;
-      if (cause.code !== "already-applied" || !cause.problem?.results) throw error;
+      const cause = refusalIn(error);
+      if (!hasCode(cause, "already-applied") || !cause.problem?.results) throw error;
       return cause.problem as unknown as Transacted;
     });
   }

@@ -32,12 +32,12 @@ export class Client {
   constructor(options: CreateClientOptions) {
     this.url = absolute(options.url);
     if (!this.url.pathname.endsWith("/")) this.url.pathname += "/";
-    this.#send = sender({ ...options, url: this.url });
+    this.#send = sender(this.url, options);
     const { ticket, fetch, withCredentials, stream } = options;
     const headers = credential(options);
     const given =
       ticket === true
-        ? { ticket: { headers: headers ?? {}, url: new URL("tickets", this.url) } }
+        ? { ticket: { headers, url: new URL("tickets", this.url) } }
         : ticket ? { ticket } : { headers };
     this._stream = { fetch, withCredentials, ...stream, ...given };
   }

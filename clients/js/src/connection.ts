@@ -6,14 +6,15 @@
  * and cannot be made to wait for its reader.
  */
 import { absolute, milliseconds } from "./address.js";
-import { StreamError, refusal } from "./problem.js";
+import { StreamError, hasType } from "./problem.js";
+import { headersOf, request, type HeadersSource } from "./request.js";
 import { EventStreamParser, type ServerSentEvent } from "./sse.js";
 import { Tickets, type TicketSource } from "./tickets.js";
 
 /** How a stream is opened, and kept. */
 export interface StreamOptions {
   /** Headers to send, such as Authorization. A function is called before every connection. */
-  headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined;
+  headers?: HeadersSource | undefined;
   /**
    * Gets a ticket before it connects, and another one when that is used up: before it ends, and if
    * it is refused. So no stream has the credential itself.
@@ -66,6 +67,8 @@ const TICK = 5000;
 
 const RETRY = 3000;
 
+const EVENT_STREAM = "text/event-stream";
+
 /** The gateway asks for at least a second, so less is not believed, in milliseconds. */
 const SHORTEST_RETRY = 1000;
 
@@ -95,6 +98,7 @@ export class Connection {
   #tickets: Tickets | undefined;
   #now: () => number;
   #failures = 0; // The number of attempts in a row that brought nothing new.
+  #ownRetry: number; // How long the page asks to wait, in milliseconds.
   #retry: number; // How long the gateway asks to wait, in milliseconds.
   #abort: AbortController | undefined; // Ends the fetch.
   #attempt = 0; // The number of the attempt. What remains of an earlier one changes nothing.
@@ -109,11 +113,11 @@ export class Connection {
 
   constructor(url: WatchURL, options: StreamOptions, hooks: Hooks, lastEventId = "") {
     const { headers, ticket } = options;
-    if (headers && ticket) throw new TypeError("headers are for the ticket or for the stream");
+    if (headers && ticket) throw new TypeError("give the headers to the ticket or to the stream");
     this.#options = options;
     this.#hooks = hooks;
     this.#now = options.now ?? Date.now;
-    this.#retry = options.retry ?? RETRY;
+    this.#retry = this.#ownRetry = options.retry ?? RETRY;
     this._lastEventId = lastEventId;
     this.#paceOf(); // Until a url says otherwise.
     this.#url = typeof url === "function" ? url : this.#begin(watchURL(url));
@@ -160,9 +164,9 @@ export class Connection {
     if (!this.#tickets || !(isExpiring || reason === "permissions")) return;
     this.#tickets._forget();
     if (!isExpiring) return;
-    const within = RENEWAL * (this.#options.retry ?? RETRY);
+    const wait = Math.random() * RENEWAL * this.#ownRetry;
     clearTimeout(this.#renewal);
-    this.#renewal = setTimeout(() => this._connect(), Math.random() * within);
+    this.#renewal = setTimeout(() => this._connect(), wait);
   }
 
   /** Whether nothing was heard for so long that the connection counts as broken. */
@@ -174,11 +178,6 @@ export class Connection {
   // long as the one before, up to a bound.
   get #patience(): number {
     return this.#idle * 2 ** Math.min(this.#silences, 4);
-  }
-
-  // No answer, not even a broken proxy's, makes it ask again and again without a pause.
-  get #shortest(): number {
-    return Math.min(this.#options.retry ?? RETRY, SHORTEST_RETRY);
   }
 
   #begin(url: URL): URL {
@@ -200,9 +199,7 @@ export class Connection {
 
   /** Ends the current attempt, so that nothing of it has an effect any more, and begins another. */
   #next(): number {
-    clearTimeout(this.#timer);
-    clearTimeout(this.#renewal);
-    clearTimeout(this.#watchdog);
+    for (const timer of [this.#timer, this.#renewal, this.#watchdog]) clearTimeout(timer);
     this.#timer = this.#watchdog = undefined;
     this.#heardAt = Infinity;
     this.#abort?.abort();
@@ -211,20 +208,16 @@ export class Connection {
   }
 
   async #fetch(url: URL, attempt: number): Promise<void> {
-    const { headers } = this.#options;
-    const sent = new Headers(typeof headers === "function" ? await headers() : headers);
+    const headers = await headersOf(this.#options.headers, {
+      Accept: EVENT_STREAM,
+      "Last-Event-ID": this._lastEventId || undefined,
+    });
     if (attempt !== this.#attempt) return;
-    if (this._lastEventId !== "") sent.set("Last-Event-ID", this._lastEventId);
-    sent.set("Accept", "text/event-stream");
     this.#abort = new AbortController();
     const { signal } = this.#abort;
-    const response = await request(this.#options, url, { headers: sent, signal });
+    const response = await request(this.#options, url, { headers, signal }, StreamError);
     if (attempt !== this.#attempt) return;
-    if (response.status !== 200) throw new StreamError(...(await refusal(response)));
-    if (!/^text\/event-stream\b/i.test(response.headers.get("content-type") ?? "")) {
-      this.#abort.abort();
-      throw new StreamError("the answer is not an event stream");
-    }
+    if (!hasType(response, EVENT_STREAM)) throw new StreamError("the answer is no event stream");
     this.#heard(attempt);
     this.#hooks._open?.();
     await this.#read(response.body!.getReader(), attempt);
@@ -235,7 +228,8 @@ export class Connection {
     const parser = new EventStreamParser(
       {
         _event: (event) => this.#take(event, attempt),
-        _retry: (milliseconds) => (this.#retry = Math.max(milliseconds, this.#shortest)),
+        // No answer, not even a broken proxy's, makes it ask again and again without a pause.
+        _retry: (wait) => (this.#retry = Math.max(wait, Math.min(this.#ownRetry, SHORTEST_RETRY))),
       },
       this._lastEventId,
     );
@@ -331,15 +325,3 @@ export class Connection {
     return wait * (0.75 + Math.random() / 2);
   }
 }
-
-/** Sends one request, whose answer no cache has. */
-export const request = (
-  { fetch, withCredentials }: Pick<StreamOptions, "fetch" | "withCredentials">,
-  url: URL,
-  init: RequestInit,
-): Promise<Response> =>
-  (fetch ?? globalThis.fetch)(url, {
-    ...init,
-    cache: "no-store",
-    credentials: withCredentials ? "include" : "same-origin",
-  });

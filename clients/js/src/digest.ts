@@ -13,9 +13,9 @@ export function digestOf(entries: Iterable<Pick<Entry, "key" | "revision" | "exp
   let [high, low] = [0, 0];
   for (const { key, revision, expires } of entries) {
     if (expires !== undefined) continue;
-    const hash = fnv1a(`${key}\n${revision}`);
-    low += hash.low;
-    high = (high + hash.high + (low >= HALF ? 1 : 0)) % HALF;
+    const [hashHigh, hashLow] = fnv1a(`${key}\n${revision}`);
+    low += hashLow;
+    high = (high + hashHigh + (low >= HALF ? 1 : 0)) % HALF;
     low %= HALF;
     keys++;
   }
@@ -26,7 +26,7 @@ const hex = (half: number): string => half.toString(16).padStart(8, "0");
 
 // The hash is kept in two halves of 32 bits, and multiplied in quarters: BigInts are fifty times
 // slower. A key has ASCII characters only. The prime of FNV is 2^40 + 435.
-function fnv1a(text: string): { high: number; low: number } {
+function fnv1a(text: string): [high: number, low: number] {
   let [high, low] = [0xcbf29ce4, 0x84222325];
   for (let i = 0; i < text.length; i++) {
     low ^= text.charCodeAt(i);
@@ -35,5 +35,5 @@ function fnv1a(text: string): { high: number; low: number } {
     high = (Math.imul(high, 435) + (second >>> 16) + (low << 8)) | 0;
     low = (second << 16) | (first & 0xffff);
   }
-  return { high: high >>> 0, low: low >>> 0 };
+  return [high >>> 0, low >>> 0];
 }

@@ -67,36 +67,27 @@ export interface WireEntry {
 
 /** Makes an entry of what the gateway sent. */
 export function entryOf<T>(data: WireEntry, decode: Decode<T>): Entry<T> {
+  const {
+    bucket, key, revision, epoch, created, expires, size, content_type: contentType,
+    content_encoding: contentEncoding, transaction,
+  } = data;
   const { value, issues } = decode(data);
   return {
-    bucket: data.bucket,
-    key: data.key,
-    revision: data.revision,
-    epoch: data.epoch,
-    created: data.created,
-    expires: data.expires,
-    size: data.size,
-    contentType: data.content_type,
-    value,
-    ...(data.content_encoding && { contentEncoding: data.content_encoding }),
-    ...(data.transaction && { transaction: data.transaction }),
+    bucket, key, revision, epoch, created, expires, size, contentType, value,
+    ...(contentEncoding && { contentEncoding }),
+    ...(transaction && { transaction }),
     ...(issues && { issues }),
   };
 }
 
-/** Makes a revision of what the gateway sent. */
-export function revisionOf<T>(data: WireEntry, decode: Decode<T>): Revision<T> {
-  const { operation = "put" } = data;
-  if (operation === "put") return { operation, ...entryOf(data, decode) };
-  return { operation, ...entryOf<undefined>(data, () => ({ value: undefined })) };
-}
+/** Makes a revision of what the gateway sent. A marker has no value to decode. */
+export const revisionOf = <T>(data: WireEntry, decode: Decode<T>): Revision<T> =>
+  ({ operation: data.operation ?? "put", ...entryOf(data, decode) });
 
 /** Reports whether two entries are of the same revision. */
-export const sameRevision = (a: Entry | undefined, b: Entry | undefined): boolean =>
-  a !== undefined && b !== undefined && a.revision === b.revision && a.epoch === b.epoch;
+export const sameRevision = (a: Entry, b: Entry | undefined): boolean =>
+  a.revision === b?.revision && a.epoch === b.epoch;
 
-/** When an entry expires, in milliseconds since 1970; Infinity if it does not. */
-export function expiryOf(entry: Entry): number {
-  const at = entry.expires === undefined ? NaN : Date.parse(entry.expires);
-  return Number.isNaN(at) ? Infinity : at;
-}
+/** When an entry or a ticket expires, in milliseconds since 1970; Infinity if it does not. */
+export const expiryOf = ({ expires = "" }: { expires?: string | undefined }): number =>
+  Date.parse(expires) || Infinity;

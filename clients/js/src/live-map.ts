@@ -8,6 +8,7 @@ import {
   Connection, LONGEST_TIMEOUT, type Hooks, type StreamOptions, type WatchURL,
 } from "./connection.js";
 import { StreamError, problemOf, type ProblemDocument } from "./problem.js";
+import { onAbort } from "./request.js";
 import type { ServerSentEvent } from "./sse.js";
 import { BucketState, type Change, type Progress, type Shared } from "./state.js";
 import { decodeBy, type Decode } from "./value.js";
@@ -50,7 +51,7 @@ export interface StatusDetail {
    * For `reset`: epoch, ahead, horizon, unknown-id, purged, filters, config, reverted. For
    * `goaway`: shutdown, max-age, auth-expiring, permissions, slow.
    */
-  reason?: string;
+  reason?: string | undefined;
   error?: Error;
   /** The gateway's problem document. */
   problem?: ProblemDocument | undefined;
@@ -114,6 +115,9 @@ const OVERDUE = 1000;
 // With these options of a watch, folding the events does not give the bucket's state.
 const NOT_A_STATE = ["updates_only", "ignore_deletes", "resume_from_revision"];
 
+/** @internal */
+export const CLOSED = (): Error => new Error("liveMap: closed");
+
 /** The data of any event. */
 interface EventData extends Progress {
   event?: string;
@@ -128,6 +132,7 @@ export class Live<T> implements LiveMap<T> {
   /** @internal */ readonly _view = new View<T>();
   /** @internal */ readonly _buckets = new Map<string, BucketState<T>>();
   /** @internal */ _ended = false;
+  /** Aborted by close(). @internal */ readonly _closed = new AbortController();
   #options: LiveMapOptions<T>;
   #now: () => number;
   #shared: Shared<T>;
@@ -162,7 +167,7 @@ export class Live<T> implements LiveMap<T> {
       _down: (error, retryIn) => this.#down(error, retryIn),
     };
     this.#connection = new Connection(url, options, hooks, options.saved?.lastEventId);
-    this.#listenTo(options.signal);
+    this.#leaveSignal = onAbort(options.signal, () => this.close());
     if (!this._ended) this.#connection._connect();
   }
 
@@ -195,32 +200,25 @@ export class Live<T> implements LiveMap<T> {
   };
 
   save(): Saved<T> | null {
-    const states = [...this._buckets.values()];
+    const states = this._states;
     if (states.length === 0 || states.some((state) => state._inSnapshot)) return null;
     return { lastEventId: this.lastEventId, entries: [...this._view].map(([, entry]) => entry) };
   }
 
   close(): void {
-    this._end("closed", {}, new Error("liveMap: closed"));
+    this.#end("closed", {}, CLOSED());
   }
 
-  #listenTo(signal: AbortSignal | undefined): void {
-    if (!signal) return;
-    if (signal.aborted) return this.close();
-    const close = () => this.close();
-    signal.addEventListener("abort", close, { once: true });
-    // The signal may live longer than this object, and would keep the Map in memory.
-    this.#leaveSignal = () => signal.removeEventListener("abort", close);
+  /** @internal */
+  get _states(): BucketState<T>[] {
+    return [...this._buckets.values()];
   }
 
   // Takes the buckets from a url. A function may return urls with another ticket, but not with
   // other buckets.
   #begin(url: URL): void {
-    for (const name of NOT_A_STATE) {
-      if (url.searchParams.has(name)) {
-        throw new TypeError(`with ${name} the events are not the bucket's state`);
-      }
-    }
+    const bad = NOT_A_STATE.find((name) => url.searchParams.has(name));
+    if (bad) throw new TypeError(`a live map cannot have ${bad}`);
     if (this._buckets.size > 0) return;
     this.#shared._isOfSeveral = url.searchParams.has("watch");
     for (const watch of watchesOf(url)) this.#addBucket(watch.split(":", 1)[0]!);
@@ -236,24 +234,24 @@ export class Live<T> implements LiveMap<T> {
 
   #restore(saved: Saved<T>): void {
     if (!saved.lastEventId) return;
-    for (const state of this._buckets.values()) state._restored();
+    for (const state of this._states) state._restored();
     for (const entry of saved.entries) {
       const expiry = expiryOf(entry);
       if (expiry <= this.#now()) continue;
-      this._view._set(this.#shared._mapKey(entry), entry);
+      this._view._tell(this.#shared._mapKey(entry), entry);
       this.#expectExpiry(expiry);
     }
   }
 
   /** The buckets that an event is about: the one it names, or all of them. */
   #of({ bucket }: EventData): BucketState<T>[] {
-    if (!this.#shared._isOfSeveral || bucket === undefined) return [...this._buckets.values()];
+    if (!this.#shared._isOfSeveral || bucket === undefined) return this._states;
     return [this._buckets.get(bucket) ?? this.#addBucket(bucket)];
   }
 
   #connecting(lastEventId: string): void {
     this.#open = false;
-    for (const state of this._buckets.values()) state._connecting(lastEventId);
+    for (const state of this._states) state._connecting(lastEventId);
   }
 
   #opened(): void {
@@ -266,51 +264,55 @@ export class Live<T> implements LiveMap<T> {
     // With events=message the name is in the data.
     const event = type === "message" ? data.event : type;
     this.#dropOverdue();
+    if (event === "problem") throw problemOf(data as ProblemDocument);
+    for (const state of this.#of(data)) this.#apply(state, event, data, id);
+    const { bucket, reason } = data;
+    switch (event) {
+      case "bucket-deleted":
+      case "reset":
+        return this.#tell({ event, bucket, reason });
+      case "goaway":
+        this.#connection._goAway(reason!);
+        return this.#tell({ event, reason });
+      default: // Others are told of if they have changed the status.
+        this.#tell();
+    }
+  }
+
+  /** Applies an event to one bucket. Events that are not here are those of a later version. */
+  #apply(state: BucketState<T>, event: string | undefined, data: EventData, id: string): void {
     switch (event) {
       case "put":
       case "delete":
       case "purge":
       case "expire":
-        for (const state of this.#of(data)) {
-          this.#changed(state._take(event, data as WireEntry), event);
-          if (!state._inSnapshot) this._passed(data as WireEntry);
-        }
+        this.#changed(state._take(event, data as WireEntry), event);
+        if (!state._inSnapshot) this._passed(data as WireEntry);
         return;
-      case "removed":
-        for (const state of this.#of(data)) {
-          const removed = data.removed ?? [];
-          this.#changed(state._drop(removed), event);
-          if (state._inSnapshot) continue;
-          for (const one of removed) this._passed({ ...one, epoch: epochOf(id, state._bucket) });
-        }
+      case "removed": {
+        const { removed = [] } = data;
+        this.#changed(state._drop(removed), event);
+        if (state._inSnapshot) return;
+        const epoch = epochOf(id, state._bucket);
+        for (const one of removed) this._passed({ ...one, epoch });
         return;
-      case "sync":
-        for (const state of this.#of(data)) {
-          const { cause, changes } = state._sync(this.#now());
-          this.#changed(changes, cause);
-          this.#reached(state, data, id);
-        }
-        return this.#tell();
+      }
+      case "sync": {
+        const { cause, changes } = state._sync(this.#now());
+        this.#changed(changes, cause);
+        return this.#reached(state, data, id);
+      }
       case "bookmark":
-        for (const state of this.#of(data)) this.#reached(state, data, id);
-        return;
+        return this.#reached(state, data, id);
       case "reset":
-        for (const state of this.#of(data)) state._reset();
-        return this.#tell({ event, bucket: data.bucket, reason: data.reason! });
+        return state._reset();
       case "stale":
       case "live":
-        for (const state of this.#of(data)) state._stale = event === "stale";
-        return this.#tell();
+        state._stale = event === "stale";
+        return;
       case "bucket-deleted":
-        for (const state of this.#of(data)) this.#changed(state._bucketDeleted(), event);
+        this.#changed(state._bucketDeleted(), event);
         this._progressed();
-        return this.#tell({ event, bucket: data.bucket });
-      case "goaway":
-        this.#connection._goAway(data.reason!);
-        return this.#tell({ event, reason: data.reason! });
-      case "problem":
-        throw problemOf(data as ProblemDocument);
-      // Other events are those of a later version.
     }
   }
 
@@ -326,13 +328,14 @@ export class Live<T> implements LiveMap<T> {
   #compare(state: BucketState<T>, digest: string): void {
     const { _bucket: bucket } = state;
     if (state._digest() === digest) return void this.#doubted.delete(bucket);
-    if (!this.#doubted.has(bucket)) {
-      this.#doubted.add(bucket);
-      this.#connection._restart();
-      return this.#tell({ event: "digest", bucket });
+    const event = "digest";
+    if (this.#doubted.has(bucket)) {
+      const error = new StreamError(`the entries are not those of ${digest}`);
+      return this.#tell({ event, bucket, error });
     }
-    const error = new StreamError(`the entries are not those of ${digest}`);
-    this.#tell({ event: "digest", bucket, error });
+    this.#doubted.add(bucket);
+    this.#connection._restart();
+    this.#tell({ event, bucket });
   }
 
   // Reports changes of what was told, as far as they are shown.
@@ -374,13 +377,10 @@ export class Live<T> implements LiveMap<T> {
     const now = this.#now();
     const changes: Change<T>[] = [];
     let next = Infinity;
-    for (const [key, previous] of this._view) {
-      const at = expiryOf(previous);
+    for (const [key, entry] of this._view) {
+      const at = expiryOf(entry);
       if (at > now) next = Math.min(next, at);
-      else {
-        this._view._set(key, undefined);
-        changes.push({ key, entry: undefined, previous });
-      }
+      else changes.push(this._view._tell(key));
     }
     this.#expectExpiry(next);
     this.#changed(changes, "expire");
@@ -390,14 +390,14 @@ export class Live<T> implements LiveMap<T> {
     this.#open = false;
     this.#dropOverdue();
     const { permanent, problem } = error as StreamError;
-    if (permanent) this._end("failed", { error, problem }, error);
+    if (permanent) this.#end("failed", { error, problem }, error);
     else this.#tell({ error, problem, retryIn });
   }
 
-  /** @internal */
-  _end(status: Status, detail: StatusDetail, error: Error): void {
+  #end(status: "closed" | "failed", detail: StatusDetail, error: Error): void {
     if (this._ended) return;
     this._ended = true;
+    if (status === "closed") this._closed.abort(error);
     this.#connection._close();
     this.#leaveSignal();
     clearTimeout(this.#expiry.timer);
@@ -418,7 +418,7 @@ export class Live<T> implements LiveMap<T> {
 
   #statusOf(open: boolean): Status {
     if (!open) return this.#everLive ? "reconnecting" : "connecting";
-    const states = [...this._buckets.values()];
+    const states = this._states;
     if (states.some((state) => state._stale)) return "stale";
     if (states.some((state) => !state._synced)) return "syncing";
     return states.every((state) => state._deleted) ? "deleted" : "live";

@@ -102,26 +102,24 @@ export interface ProblemInit {
 /** Says why a request failed. `code` tells problems apart; `message` is for people. */
 export class Problem extends Error {
   override name = "Problem";
-  readonly code: ProblemCode;
+  declare readonly code: ProblemCode;
   /** The status of the answer; undefined if none came. */
-  readonly status: number | undefined;
+  declare readonly status: number | undefined;
   /** The gateway's problem document, with the members of its code. */
-  readonly problem: ProblemDocument | undefined;
+  declare readonly problem: ProblemDocument | undefined;
   /** For how many milliseconds the gateway asks to wait. */
-  readonly retryAfter: number | undefined;
+  declare readonly retryAfter: number | undefined;
   declare readonly type: string | undefined;
   declare readonly title: string | undefined;
   /** What is wrong and what to do about it, in the gateway's words. */
   declare readonly detail: string | undefined;
 
+  /** The message is the gateway's own, where there is a problem document. */
   constructor(message: string, { code, status, problem, retryAfter, cause }: ProblemInit = {}) {
-    super(message, { cause });
     const { type, title, detail } = problem ?? {};
-    Object.assign(this, { type, title, detail });
-    this.status = status;
-    this.problem = problem;
-    this.retryAfter = retryAfter;
-    this.code = code ?? type?.split("/").pop() ?? (status ? "unexpected-answer" : "unreachable");
+    super(detail ?? title ?? message, { cause });
+    code ??= type?.split("/").pop() ?? (status ? "unexpected-answer" : "unreachable");
+    Object.assign(this, { code, status, problem, retryAfter, type, title, detail });
   }
 
   /** Of `revision-mismatch` and `key-exists`: the revision that the key has now. */
@@ -137,16 +135,13 @@ export class StreamError extends Problem {
 
   constructor(message: string, init: ProblemInit = {}) {
     super(message, init);
-    this.permanent = this.status !== undefined && isPermanent(this.status);
+    this.permanent = isPermanent(this.status ?? 0);
   }
 }
 
 /** The error of a `problem` event. */
 export const problemOf = (problem: ProblemDocument): StreamError =>
-  new StreamError(problem.detail ?? problem.title ?? "a problem", {
-    status: problem.status,
-    problem,
-  });
+  new StreamError("a problem", { status: problem.status, problem });
 
 /**
  * The refusals with 4xx after which another attempt may succeed. A test of the gateway compares
@@ -170,24 +165,34 @@ export const isTransient = ({ code, status }: Problem): boolean =>
   PASSING.includes(status) ||
   (status >= 500 && status !== 507 && code !== "revision-not-reached");
 
+/** What the gateway answered in the end, if the error says that an earlier answer was lost. */
+export const refusalIn = (error: unknown): unknown =>
+  error instanceof Problem && error.cause instanceof Problem ? error.cause : error;
+
+/** Whether an error is a problem with one of these codes. */
+export const hasCode = (error: unknown, ...codes: GatewayCode[]): error is Problem =>
+  error instanceof Problem && codes.includes(error.code as GatewayCode);
+
 /** The error of a change of which no answer says whether it was made. */
 export const unknown = (cause: unknown): Problem =>
-  (cause as Problem).code === "outcome-unknown"
-    ? (cause as Problem)
-    : new Problem("the change may have been made or not: read before you repeat it", {
+  hasCode(cause, "outcome-unknown")
+    ? cause
+    : new Problem("the change may have been made: read before you repeat it", {
         code: "outcome-unknown",
         cause,
       });
 
-/** What is known of an answer that refuses a request. */
-export async function refusal(response: Response): Promise<[string, ProblemInit]> {
-  const type = response.headers.get("content-type") ?? "";
-  let problem: ProblemDocument | undefined;
-  if (type.startsWith("application/problem+json")) {
-    problem = await response.json().catch(() => undefined);
-  }
+/** Reports whether an answer has a media type. */
+export const hasType = ({ headers }: Response, type: string): boolean =>
+  headers.get("content-type")?.split(/[ ;]/)[0]!.toLowerCase() === type;
+
+/** The error of an answer that refuses a request. */
+export async function refusal(response: Response, Kind: typeof Problem): Promise<Problem> {
+  const { status, statusText, headers } = response;
+  const problem: ProblemDocument | undefined = hasType(response, "application/problem+json")
+    ? await response.json().catch(() => undefined)
+    : undefined;
   // A date is ignored.
-  const retryAfter = Number(response.headers.get("retry-after")) * 1000 || undefined;
-  const message = problem?.detail ?? problem?.title ?? `${response.status} ${response.statusText}`;
-  return [message, { status: response.status, problem, retryAfter }];
+  const retryAfter = Number(headers.get("retry-after")) * 1000 || undefined;
+  return new Kind(`${status} ${statusText}`, { status, problem, retryAfter });
 }

@@ -1,7 +1,9 @@
 /** Requests: their credentials and time limits, and when they are sent again. */
-import { absolute, withQuery } from "./address.js";
-import { request } from "./connection.js";
+import { withQuery } from "./address.js";
 import { Problem, isTransient, refusal, unknown } from "./problem.js";
+
+/** Headers, or a function that is called for each request. */
+export type HeadersSource = HeadersInit | (() => HeadersInit | Promise<HeadersInit>);
 
 /** How a client reaches the gateway. */
 export interface ClientOptions {
@@ -10,7 +12,7 @@ export interface ClientOptions {
   /** A bearer token. A function is called for each request. */
   token?: string | (() => string | Promise<string>) | undefined;
   /** Headers of each request, instead of a token. A function is called for each request. */
-  headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined;
+  headers?: HeadersSource | undefined;
   /** Default: globalThis.fetch. */
   fetch?: typeof fetch | undefined;
   /** Whether to send cookies to another origin too. */
@@ -50,34 +52,72 @@ const FIRST_WAIT = 250;
 
 const LONGEST_WAIT = 30_000;
 
+type Timer = ReturnType<typeof setTimeout>;
+
 /** Waits, unless the signal ends it. */
-export const sleep = (milliseconds: number, signal?: AbortSignal): Promise<void> =>
-  new Promise((resolve, reject) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", done);
-      if (signal?.aborted) reject(signal.reason);
-      else resolve();
-    };
-    const timer = setTimeout(done, milliseconds);
-    signal?.addEventListener("abort", done);
-    if (signal?.aborted) done();
+export async function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  let [timer, leave]: [Timer?, (() => void)?] = [];
+  await new Promise<void>((done) => {
+    timer = setTimeout(done, milliseconds);
+    leave = onAbort(signal, done);
   });
+  clearTimeout(timer);
+  leave!();
+  signal?.throwIfAborted();
+}
+
+/** Calls a function once a signal is aborted, until the result is called. */
+export function onAbort(signal: AbortSignal | undefined, act: () => void): () => void {
+  if (signal?.aborted) act();
+  signal?.addEventListener("abort", act);
+  // The signal may live longer, and would keep what the function refers to in memory.
+  return () => signal?.removeEventListener("abort", act);
+}
 
 /** A key for Idempotency-Key that no other request has. */
 export const newKey = (): string =>
   Date.now().toString(36) + Math.random().toString(36).slice(2);
 
+/** Returns a value, or what a function in its place returns. */
+export const given = async <V>(source: V | (() => V | Promise<V>)): Promise<V> =>
+  typeof source === "function" ? (source as () => V | Promise<V>)() : source;
+
+/** Makes headers of what a page gave, and of those of `more` that are defined. */
+export async function headersOf(
+  source: HeadersSource | undefined,
+  more: Record<string, string | undefined> = {},
+): Promise<Headers> {
+  const headers = new Headers(await given(source));
+  for (const [name, value] of Object.entries(more)) {
+    if (value !== undefined) headers.set(name, value);
+  }
+  return headers;
+}
+
 /** Returns a function that makes the headers with the client's credential. */
-export function credential(options: ClientOptions): (() => Promise<Headers>) | undefined {
-  const { token, headers } = options;
-  if (token === undefined && headers === undefined) return undefined;
-  return async () => {
-    const sent = new Headers(typeof headers === "function" ? await headers() : headers);
-    const bearer = typeof token === "function" ? await token() : token;
-    if (bearer !== undefined) sent.set("Authorization", `Bearer ${bearer}`);
-    return sent;
+export const credential =
+  ({ token, headers }: ClientOptions): (() => Promise<Headers>) =>
+  async () => {
+    const bearer = await given(token);
+    return headersOf(headers, {
+      Authorization: bearer === undefined ? undefined : `Bearer ${bearer}`,
+    });
   };
+
+/** Sends one request, whose answer no cache has. Rejects with an error of a kind if refused. */
+export async function request(
+  { fetch, withCredentials }: Pick<ClientOptions, "fetch" | "withCredentials">,
+  url: URL,
+  init: RequestInit,
+  Kind: typeof Problem,
+): Promise<Response> {
+  const response = await (fetch ?? globalThis.fetch)(url, {
+    ...init,
+    cache: "no-store",
+    credentials: withCredentials ? "include" : "same-origin",
+  });
+  if (!response.ok) throw await refusal(response, Kind);
+  return response;
 }
 
 // Whether nothing was done: the gateway says so, or a proxy refused the request, or, as far as
@@ -89,27 +129,19 @@ function isUndone({ code, status, problem, cause }: Problem): boolean {
 }
 
 /** Makes the function with which a client sends its requests. */
-export function sender(options: ClientOptions): Send {
-  const base = absolute(options.url);
+export function sender(base: URL, options: ClientOptions): Send {
   const credentials = credential(options);
 
   async function once<R>(...[method, path, sent, read]: Parameters<Send>): Promise<R> {
     const url = withQuery(new URL(path, base), sent.query);
-    const headers = new Headers(await credentials?.());
-    for (const [name, value] of Object.entries(sent.headers ?? {})) {
-      if (value !== undefined) headers.set(name, value);
-    }
+    const headers = await headersOf(credentials, sent.headers);
     const late = new AbortController();
     const timer = setTimeout(() => late.abort(), sent.timeout ?? options.timeout ?? 30_000);
     try {
-      const response = await request(options, url, {
-        method,
-        headers,
-        body: sent.body ?? null,
-        signal: sent.signal ? AbortSignal.any([sent.signal, late.signal]) : late.signal,
-      });
-      if (!response.ok) throw new Problem(...(await refusal(response)));
-      return (await read(response)) as R;
+      const { body = null } = sent;
+      const signal = AbortSignal.any([late.signal, sent.signal ?? late.signal]);
+      const init = { method, headers, body, signal };
+      return (await read(await request(options, url, init, Problem))) as R;
     } catch (cause) {
       sent.signal?.throwIfAborted();
       if (cause instanceof Problem) throw cause;

@@ -51,36 +51,25 @@ export class EventStreamParser {
     let text = this.#decoder.decode(chunk, { stream: true });
     if (text === "") return;
     if (this.#afterCR && text[0] === "\n") text = text.slice(1);
-    this.#afterCR = false;
-
-    let start = 0;
-    for (let i = 0; i < text.length; i++) {
-      const char = text[i];
-      if (char !== "\n" && char !== "\r") continue;
-      this.#take(this.#line + text.slice(start, i));
+    this.#afterCR = text.endsWith("\r");
+    const lines = text.split(/\r\n?|\n/);
+    const rest = lines.pop()!;
+    for (const line of lines) {
+      this.#take(this.#line + line);
       this.#line = "";
-      if (char === "\r") {
-        if (i + 1 === text.length) this.#afterCR = true;
-        else if (text[i + 1] === "\n") i++;
-      }
-      start = i + 1;
     }
-    this.#line += text.slice(start);
+    this.#line += rest;
   }
 
   /** Takes a line without its end. */
   #take(line: string): void {
     if (line === "") return this.#dispatch();
-    const colon = line.indexOf(":");
-    if (colon === 0) return; // A comment.
-    const field = colon < 0 ? line : line.slice(0, colon);
-    let value = colon < 0 ? "" : line.slice(colon + 1);
-    if (value[0] === " ") value = value.slice(1);
-
+    // A comment has an empty field.
+    const [, field, value] = /^([^:]*):? ?(.*)/s.exec(line) as unknown as [string, string, string];
     if (field === "data") this.#data += value + "\n";
     else if (field === "event") this.#type = value;
     else if (field === "id" && !value.includes("\0")) this.#id = value;
-    else if (field === "retry" && /^[0-9]+$/.test(value)) this.#callbacks._retry?.(Number(value));
+    else if (field === "retry" && /^\d+$/.test(value)) this.#callbacks._retry?.(Number(value));
   }
 
   #dispatch(): void {

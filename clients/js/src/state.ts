@@ -1,5 +1,5 @@
 /** The state of one bucket: its part of a view, and the snapshot that is on its way. */
-import { epochOf, reaches, type Position } from "./address.js";
+import { epochOf, type Position } from "./address.js";
 import { digestOf } from "./digest.js";
 import { entryOf, expiryOf, sameRevision, type Entry, type WireEntry } from "./entry.js";
 import type { Decode } from "./value.js";
@@ -33,6 +33,9 @@ export interface Shared<T> {
   _isOfSeveral: boolean;
 }
 
+/** Before the first position: it reaches none. */
+const NOWHERE: Position = { revision: 0, epoch: "" };
+
 export class BucketState<T> {
   /** Everything up to the present has come since the connection began. */
   _synced = false;
@@ -40,15 +43,15 @@ export class BucketState<T> {
   _stale = false;
   /** The bucket does not exist. */
   _deleted = false;
-  /** The last position at which the changes, folded, gave the bucket's state. */
-  _point: Position = { revision: 0, epoch: "" };
+  /** The last exact point: there the changes, folded, gave the bucket's state. */
+  _point = NOWHERE;
 
   readonly _bucket: string;
   #shared: Shared<T>;
   // The snapshot on its way, by key; null if changes go directly to the view.
   #staging: Map<string, Entry<T>> | null = new Map();
   #cause: "snapshot" | "reset" = "snapshot"; // The cause of the snapshot on its way.
-  #removed: Position = { epoch: "", revision: 0 }; // An older put must not undo the last removal.
+  #removed = NOWHERE; // An older put must not undo the last removal.
 
   constructor(bucket: string, shared: Shared<T>) {
     this._bucket = bucket;
@@ -73,13 +76,13 @@ export class BucketState<T> {
 
   #stage(): void {
     this.#staging = new Map();
-    this.#removed = { epoch: "", revision: 0 };
+    this.#removed = NOWHERE;
   }
 
   /** Begins a full snapshot. What is shown stays until the snapshot is complete. */
   _reset(): void {
     this._synced = this._stale = this._deleted = false; // The gateway has its source.
-    this._point = { revision: 0, epoch: "" }; // It may be one of another history.
+    this._point = NOWHERE; // It may be one of another history.
     this.#stage();
     this.#cause = "reset";
   }
@@ -92,17 +95,16 @@ export class BucketState<T> {
     const { _view: view, _decode: decode, _mapKey: mapKey } = this.#shared;
     const key = mapKey(data);
     const staging = this.#staging;
-    const previous = staging ? staging.get(key) : view._get(key);
+    const told = view.get(key);
+    const previous = staging ? staging.get(key) : told;
     if (!this.#isNewer(data, previous)) return [];
 
-    const told = view._get(key);
     const entry = operation === "put" ? entryOf(data, decode) : undefined;
-    if (!entry) this.#removed = { epoch: data.epoch, revision: data.revision };
-    if (!staging) view._set(key, entry);
-    else if (entry) staging.set(key, sameRevision(entry, told) ? told! : entry);
+    if (!entry) this.#removed = data;
+    if (!staging) return entry || previous ? [view._tell(key, entry)] : [];
+    if (entry) staging.set(key, sameRevision(entry, told) ? told! : entry);
     else staging.delete(key);
-    if (staging || (!entry && !previous)) return [];
-    return [{ key, entry, previous }];
+    return [];
   }
 
   // Revisions rise strictly in a stream. If one should come twice or late nevertheless, it must not
@@ -121,11 +123,9 @@ export class BucketState<T> {
     const changes: Change<T>[] = [];
     for (const { key: name, revision } of removed) {
       const key = mapKey({ bucket: this._bucket, key: name });
-      const previous = this.#staging ? this.#staging.get(key) : view._get(key);
+      const previous = (this.#staging ?? view).get(key);
       if (!previous || previous.revision > revision) continue;
-      if (this.#staging?.delete(key)) continue;
-      view._set(key, undefined);
-      changes.push({ key, entry: undefined, previous });
+      if (!this.#staging?.delete(key)) changes.push(view._tell(key));
     }
     return changes;
   }
@@ -135,11 +135,6 @@ export class BucketState<T> {
     if (exact) this._point = { revision, epoch: epochOf(id, this._bucket) };
   }
 
-  /** Whether the stream has come to a position at an exact point. */
-  _hasReached(position: Position): boolean {
-    return this._point.epoch !== "" && reaches(this._point, position);
-  }
-
   /**
    * Ends the snapshot or the replay. A snapshot replaces what was shown, in one step.
    * @param now the time; entries that have expired meanwhile are left out
@@ -147,11 +142,9 @@ export class BucketState<T> {
   _sync(now: number): { cause: "snapshot" | "reset"; changes: Change<T>[] } {
     this._synced = true;
     this._stale = this._deleted = false;
-    const cause = this.#cause;
-    if (this.#staging === null) return { cause, changes: [] };
     const next = this.#staging;
     this.#staging = null;
-    return { cause, changes: this.#swap(next, now) };
+    return { cause: this.#cause, changes: next ? this.#swap(next, now) : [] };
   }
 
   #swap(next: Map<string, Entry<T>>, now: number): Change<T>[] {
@@ -159,29 +152,24 @@ export class BucketState<T> {
     const changes: Change<T>[] = [];
     for (const [key, entry] of next) if (expiryOf(entry) <= now) next.delete(key);
     for (const [key, previous] of view) {
-      if (!this._owns(previous) || next.has(key)) continue;
-      view._set(key, undefined);
-      changes.push({ key, entry: undefined, previous });
+      if (this.#owns(previous) && !next.has(key)) changes.push(view._tell(key));
     }
     for (const [key, entry] of next) {
-      const previous = view._get(key);
-      if (sameRevision(entry, previous)) continue; // The object stays the same.
-      view._set(key, entry);
-      changes.push({ key, entry, previous });
+      // Of the same revision, the object stays the same.
+      if (!sameRevision(entry, view.get(key))) changes.push(view._tell(key, entry));
     }
     return changes;
   }
 
   /** Whether an entry in the Map is of this bucket. */
-  _owns(entry: Entry): boolean {
+  #owns(entry: Entry): boolean {
     return !this.#shared._isOfSeveral || entry.bucket === this._bucket;
   }
 
   /** The digest of what was told, as the gateway makes it. */
   _digest(): string {
-    const told: Entry[] = [];
-    for (const [, entry] of this.#shared._view) if (this._owns(entry)) told.push(entry);
-    return digestOf(told);
+    const told = [...this.#shared._view].map(([, entry]) => entry);
+    return digestOf(told.filter((entry) => this.#owns(entry)));
   }
 
   /** Empties the bucket, and returns the differences. */

@@ -3,8 +3,10 @@
  * a stream: it is good for the streams of what it was made for, and for nothing else.
  */
 import { watchesOf } from "./address.js";
-import { request, type StreamOptions } from "./connection.js";
-import { StreamError, refusal } from "./problem.js";
+import type { StreamOptions } from "./connection.js";
+import { expiryOf } from "./entry.js";
+import { StreamError } from "./problem.js";
+import { given, headersOf, request, type HeadersSource } from "./request.js";
 
 /** A ticket with less time than so many milliseconds is not used for another connection. */
 const LEAST_TIME = 60_000;
@@ -25,7 +27,7 @@ export type TicketSource =
   | (() => string | Ticket | Promise<string | Ticket>)
   | {
       /** A function is called for every ticket. */
-      headers: HeadersInit | (() => HeadersInit | Promise<HeadersInit>);
+      headers: HeadersSource;
       url?: string | URL;
     };
 
@@ -75,29 +77,25 @@ export class Tickets {
 
   async #get(url: URL): Promise<void> {
     const source = this.#source;
-    const got =
-      typeof source === "string" ? source
-      : typeof source === "function" ? await source()
-      : await this.#make(url, source);
-    const { ticket, expires }: Ticket = typeof got === "string" ? { ticket: got } : got;
-    this.#ticket = ticket;
+    const isMadeHere = typeof source === "object";
+    const got = await (isMadeHere ? this.#make(url, source) : given<string | Ticket>(source));
+    const made: Ticket = typeof got === "string" ? { ticket: got } : got;
+    this.#ticket = made.ticket;
     this.#connections = 0;
     // A ticket that ends soon, since its credential does, is used once.
-    this.#goodUntil = expires === undefined ? Infinity : Date.parse(expires) - LEAST_TIME;
+    this.#goodUntil = expiryOf(made) - LEAST_TIME;
   }
 
   async #make(
     url: URL,
     { headers, url: at }: Exclude<TicketSource, string | Function>,
   ): Promise<Ticket> {
-    const sent = new Headers(typeof headers === "function" ? await headers() : headers);
-    sent.set("Content-Type", "application/json");
-    const response = await request(this.#options, new URL(at ?? besides(url), url), {
+    const init = {
       method: "POST",
-      headers: sent,
+      headers: await headersOf(headers, { "Content-Type": "application/json" }),
       body: JSON.stringify({ watch: watchesOf(url) }),
-    });
-    if (!response.ok) throw new StreamError(...(await refusal(response)));
-    return response.json();
+    };
+    const to = new URL(at ?? besides(url), url);
+    return (await request(this.#options, to, init, StreamError)).json();
   }
 }

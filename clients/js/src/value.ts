@@ -61,14 +61,14 @@ export class InvalidValue extends Problem {
   }
 }
 
-const ofJSON = (type: string): boolean => /^[^;]*[/+]json\s*(;|$)/i.test(type);
+const ofJSON = (type = ""): boolean => /^[^;]*[/+]json\s*(;|$)/i.test(type);
 
 const isBytes = (value: unknown): value is Blob | BufferSource =>
   value instanceof Blob || value instanceof ArrayBuffer || ArrayBuffer.isView(value);
 
 /** Returns the media type of an entry if another value can be stored with it. */
 export const keepsType = (value: unknown, contentType: string | undefined): string | undefined =>
-  typeof value === "string" || isBytes(value) || ofJSON(contentType ?? "")
+  typeof value === "string" || isBytes(value) || ofJSON(contentType)
     ? contentType
     : undefined;
 
@@ -86,10 +86,10 @@ export function encode(value: unknown, contentType?: string): Encoded {
   if (isBytes(value)) {
     return { body: value, contentType: contentType ?? ((value as Blob).type || undefined) };
   }
-  if (typeof value === "string" && !ofJSON(contentType ?? "")) {
+  if (typeof value === "string" && !ofJSON(contentType)) {
     return { body: value, contentType: contentType ?? "text/plain;charset=utf-8" };
   }
   const body = JSON.stringify(value) as string | undefined;
-  if (body === undefined) throw new TypeError(`${typeof value} is no value that can be stored`);
+  if (body === undefined) throw new TypeError(`${typeof value} cannot be stored`);
   return { body, contentType: contentType ?? "application/json" };
 }

@@ -1,5 +1,6 @@
 /** What a page sees of buckets, beside what their streams have told. */
 import type { Entry } from "./entry.js";
+import type { Change } from "./state.js";
 
 /**
  * The Map of a page, in which the entries of some keys are local changes. The entries that the
@@ -12,14 +13,16 @@ export class View<T> {
   #held = new Map<string, Entry<T> | undefined>();
 
   /** Returns what was told of a key. */
-  _get(key: string): Entry<T> | undefined {
-    return this.#held.has(key) ? this.#held.get(key) : this._map.get(key);
+  get(key: string): Entry<T> | undefined {
+    return (this._isHeld(key) ? this.#held : this._map).get(key);
   }
 
-  /** Notes what was told of a key, undefined if it has no value. */
-  _set(key: string, entry: Entry<T> | undefined): void {
-    if (this.#held.has(key)) this.#held.set(key, entry);
+  /** Notes what was told of a key, undefined if it has no value, and returns the difference. */
+  _tell(key: string, entry?: Entry<T>): Change<T> {
+    const previous = this.get(key);
+    if (this._isHeld(key)) this.#held.set(key, entry);
     else this.#show(key, entry);
+    return { key, entry, previous };
   }
 
   /** Whether a local change of a key is shown. */
@@ -29,15 +32,14 @@ export class View<T> {
 
   /** Shows a local change of a key until it is released. */
   _hold(key: string, entry: Entry<T> | undefined): void {
-    if (!this.#held.has(key)) this.#held.set(key, this._map.get(key));
+    if (!this._isHeld(key)) this.#held.set(key, this._map.get(key));
     this.#show(key, entry);
   }
 
   /** Shows what was told of a key. */
   _release(key: string): void {
-    const told = this._get(key);
+    this.#show(key, this.get(key));
     this.#held.delete(key);
-    this.#show(key, told);
   }
 
   #show(key: string, entry: Entry<T> | undefined): void {
@@ -47,7 +49,7 @@ export class View<T> {
 
   /** What was told, whatever is shown. It may be changed meanwhile, as a Map may. */
   *[Symbol.iterator](): IterableIterator<[string, Entry<T>]> {
-    for (const pair of this._map) if (!this.#held.has(pair[0])) yield pair;
+    for (const pair of this._map) if (!this._isHeld(pair[0])) yield pair;
     for (const [key, entry] of this.#held) if (entry) yield [key, entry];
   }
 }

@@ -3,6 +3,7 @@ import type { Bucket } from "./bucket.js";
 import { Connection } from "./connection.js";
 import { revisionOf, type Entry, type Revision, type WireEntry } from "./entry.js";
 import { problemOf, type ProblemDocument } from "./problem.js";
+import { onAbort } from "./request.js";
 
 /** What a watch selects, and what it gives. */
 export interface WatchQuery {
@@ -92,12 +93,11 @@ export async function* watch<T>(
     },
     options.after,
   );
-  const abort = () => end(signal!.reason);
-  signal?.addEventListener("abort", abort);
+  const leaveSignal = onAbort(signal, () => end(signal!.reason));
   try {
     connection._connect();
     for (;;) {
-      if (signal?.aborted) throw signal.reason;
+      signal?.throwIfAborted();
       const taken = waiting;
       waiting = [];
       yield* taken;
@@ -107,7 +107,7 @@ export async function* watch<T>(
       await new Promise<void>((done) => (wake = done));
     }
   } finally {
-    signal?.removeEventListener("abort", abort);
+    leaveSignal();
     connection._close();
     resume();
   }

@@ -239,3 +239,11 @@ test("close gives local changes up, and says that their outcome is unknown", asy
   await assert.rejects(promise, { code: "outcome-unknown" });
   assert.equal(live.map.get("a").value, "mine", "what was shown stays");
 });
+
+test("with a signal that is aborted already, a live map is closed from the start", async () => {
+  const bucket = createClient({ url: "http://127.0.0.1:9" }).bucket("shop");
+  const live = bucket.liveMap({ signal: AbortSignal.abort() });
+  assert.equal(live.status, "closed");
+  await assert.rejects(live.ready, /closed/);
+  await assert.rejects(live.put("a", "mine"), /closed/);
+});

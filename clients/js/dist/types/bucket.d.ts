@@ -2,7 +2,7 @@
 import { type Position } from "./address.js";
 import { BucketMap, type BucketMapOptions } from "./bucket-map.js";
 import { type Entry, type Revision } from "./entry.js";
-import { Problem } from "./problem.js";
+import { type Problem } from "./problem.js";
 import { type Operation, type Transacted } from "./transaction.js";
 import { type Schema } from "./value.js";
 import { type WatchEvent, type WatchOptions } from "./watch.js";

@@ -1,9 +1,10 @@
+import { type HeadersSource } from "./request.js";
 import { type ServerSentEvent } from "./sse.js";
 import { type TicketSource } from "./tickets.js";
 /** How a stream is opened, and kept. */
 export interface StreamOptions {
     /** Headers to send, such as Authorization. A function is called before every connection. */
-    headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined;
+    headers?: HeadersSource | undefined;
     /**
      * Gets a ticket before it connects, and another one when that is used up: before it ends, and if
      * it is refused. So no stream has the credential itself.
@@ -61,5 +62,3 @@ export declare class Connection {
     /** Whether nothing was heard for so long that the connection counts as broken. */
     get _isOverdue(): boolean;
 }
-/** Sends one request, whose answer no cache has. */
-export declare const request: ({ fetch, withCredentials }: Pick<StreamOptions, "fetch" | "withCredentials">, url: URL, init: RequestInit) => Promise<Response>;

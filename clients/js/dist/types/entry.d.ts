@@ -68,9 +68,11 @@ export interface WireEntry {
 }
 /** Makes an entry of what the gateway sent. */
 export declare function entryOf<T>(data: WireEntry, decode: Decode<T>): Entry<T>;
-/** Makes a revision of what the gateway sent. */
-export declare function revisionOf<T>(data: WireEntry, decode: Decode<T>): Revision<T>;
+/** Makes a revision of what the gateway sent. A marker has no value to decode. */
+export declare const revisionOf: <T>(data: WireEntry, decode: Decode<T>) => Revision<T>;
 /** Reports whether two entries are of the same revision. */
-export declare const sameRevision: (a: Entry | undefined, b: Entry | undefined) => boolean;
-/** When an entry expires, in milliseconds since 1970; Infinity if it does not. */
-export declare function expiryOf(entry: Entry): number;
+export declare const sameRevision: (a: Entry, b: Entry | undefined) => boolean;
+/** When an entry or a ticket expires, in milliseconds since 1970; Infinity if it does not. */
+export declare const expiryOf: ({ expires }: {
+    expires?: string | undefined;
+}) => number;

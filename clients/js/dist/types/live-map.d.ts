@@ -35,7 +35,7 @@ export interface StatusDetail {
      * For `reset`: epoch, ahead, horizon, unknown-id, purged, filters, config, reverted. For
      * `goaway`: shutdown, max-age, auth-expiring, permissions, slow.
      */
-    reason?: string;
+    reason?: string | undefined;
     error?: Error;
     /** The gateway's problem document. */
     problem?: ProblemDocument | undefined;

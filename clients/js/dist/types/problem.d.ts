@@ -43,6 +43,7 @@ export declare class Problem extends Error {
     readonly title: string | undefined;
     /** What is wrong and what to do about it, in the gateway's words. */
     readonly detail: string | undefined;
+    /** The message is the gateway's own, where there is a problem document. */
     constructor(message: string, { code, status, problem, retryAfter, cause }?: ProblemInit);
     /** Of `revision-mismatch` and `key-exists`: the revision that the key has now. */
     get currentRevision(): number | undefined;
@@ -65,7 +66,13 @@ export declare const isPermanent: (status: number) => boolean;
  * for a revision in vain would wait in vain again.
  */
 export declare const isTransient: ({ code, status }: Problem) => boolean;
+/** What the gateway answered in the end, if the error says that an earlier answer was lost. */
+export declare const refusalIn: (error: unknown) => unknown;
+/** Whether an error is a problem with one of these codes. */
+export declare const hasCode: (error: unknown, ...codes: GatewayCode[]) => error is Problem;
 /** The error of a change of which no answer says whether it was made. */
 export declare const unknown: (cause: unknown) => Problem;
-/** What is known of an answer that refuses a request. */
-export declare function refusal(response: Response): Promise<[string, ProblemInit]>;
+/** Reports whether an answer has a media type. */
+export declare const hasType: ({ headers }: Response, type: string) => boolean;
+/** The error of an answer that refuses a request. */
+export declare function refusal(response: Response, Kind: typeof Problem): Promise<Problem>;

@@ -39,7 +39,7 @@ export declare class BucketState<T> {
     _stale: boolean;
     /** The bucket does not exist. */
     _deleted: boolean;
-    /** The last position at which the changes, folded, gave the bucket's state. */
+    /** The last exact point: there the changes, folded, gave the bucket's state. */
     _point: Position;
     readonly _bucket: string;
     constructor(bucket: string, shared: Shared<T>);
@@ -66,8 +66,6 @@ export declare class BucketState<T> {
     }[]): Change<T>[];
     /** Notes how far the stream has come, with the id of the event that told it. */
     _reach({ revision, exact }: Progress, id: string): void;
-    /** Whether the stream has come to a position at an exact point. */
-    _hasReached(position: Position): boolean;
     /**
      * Ends the snapshot or the replay. A snapshot replaces what was shown, in one step.
      * @param now the time; entries that have expired meanwhile are left out
@@ -76,8 +74,6 @@ export declare class BucketState<T> {
         cause: "snapshot" | "reset";
         changes: Change<T>[];
     };
-    /** Whether an entry in the Map is of this bucket. */
-    _owns(entry: Entry): boolean;
     /** The digest of what was told, as the gateway makes it. */
     _digest(): string;
     /** Empties the bucket, and returns the differences. */

@@ -1,4 +1,5 @@
-import { type StreamOptions } from "./connection.js";
+import type { StreamOptions } from "./connection.js";
+import { type HeadersSource } from "./request.js";
 /** A ticket, and until when it is good, in RFC 3339; absent if that is not known. */
 export interface Ticket {
     ticket: string;
@@ -11,7 +12,7 @@ export interface Ticket {
  */
 export type TicketSource = string | (() => string | Ticket | Promise<string | Ticket>) | {
     /** A function is called for every ticket. */
-    headers: HeadersInit | (() => HeadersInit | Promise<HeadersInit>);
+    headers: HeadersSource;
     url?: string | URL;
 };
 export declare class Tickets {

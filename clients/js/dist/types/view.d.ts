@@ -1,5 +1,6 @@
 /** What a page sees of buckets, beside what their streams have told. */
 import type { Entry } from "./entry.js";
+import type { Change } from "./state.js";
 /**
  * The Map of a page, in which the entries of some keys are local changes. The entries that the
  * streams have told of these keys are held back, and read and changed here; of every other key, the
@@ -10,9 +11,9 @@ export declare class View<T> {
     /** What the page sees. It is always the same object. */
     readonly _map: Map<string, Entry<T>>;
     /** Returns what was told of a key. */
-    _get(key: string): Entry<T> | undefined;
-    /** Notes what was told of a key, undefined if it has no value. */
-    _set(key: string, entry: Entry<T> | undefined): void;
+    get(key: string): Entry<T> | undefined;
+    /** Notes what was told of a key, undefined if it has no value, and returns the difference. */
+    _tell(key: string, entry?: Entry<T>): Change<T>;
     /** Whether a local change of a key is shown. */
     _isHeld(key: string): boolean;
     /** Shows a local change of a key until it is released. */
