@@ -150,5 +150,20 @@ func (l *copyLoad) endChunk() {
 	l.read, l.bytes = l.read[:0], 0
 }
 
-// serverNow returns the time by the clock of the stream's server, as far as it is known.
-func (f *Feed) serverNow() time.Time { return f.now().Add(time.Duration(f.serverAhead.Load())) }
+// A serverTime is the time by the clock of the stream's server, as an answer brought it.
+type serverTime struct {
+	// at is the server's time, and heard is when the answer came, by the gateway's clock.
+	at, heard time.Time
+}
+
+// serverNow returns the time by the clock of the stream's server: that of its last answer, and what
+// has passed since. If the gateway's clock is set meanwhile, that changes nothing: a copy lets go
+// of entries by this time, and does not get them back (TestClockThatIsSetEndsNoEntry). Until there
+// was an answer, it is the gateway's time.
+func (f *Feed) serverNow() time.Time {
+	now := f.now()
+	if last := f.serverAt.Load(); last != nil {
+		return last.at.Add(now.Sub(last.heard))
+	}
+	return now
+}

@@ -68,8 +68,8 @@ type Feed struct {
 	// currentAt is when it was last known to be current; nil if that is not known. It is changed
 	// with mu held.
 	currentAt atomic.Pointer[time.Time]
-	// serverAhead is by how many nanoseconds the clock of the stream's server is ahead of now.
-	serverAhead atomic.Int64
+	// serverAt is what the last answer said of the clock of the stream's server; nil before that.
+	serverAt atomic.Pointer[serverTime]
 
 	// crowd decides which reads of single keys share questions to the leader.
 	crowd *crowd

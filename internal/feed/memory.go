@@ -134,6 +134,7 @@ func (f *Feed) beginCopyLocked() *copies.Copy {
 	}, f.journal.Position)
 	m.copy, m.complete, m.scanned, m.completeAt = c, false, false, 0
 	m.stopLoad = func() {}
+	m.currency = currency{} // what was answered before may have been of another stream
 	return c
 }
 
@@ -185,7 +186,8 @@ func (f *Feed) settleCopyLocked() {
 	}
 	m.copy.Prune(f.journal.log.horizon)
 	if m.currency.reached(m.copy.Position().Revision, exact) {
-		f.currentAt.Store(&m.currency.at)
+		at := m.currency.at // a copy, since readers take no lock
+		f.currentAt.Store(&at)
 	}
 	if lost := m.copy.Lost(); lost != "" {
 		f.dropCopyLocked(Dropped(lost))

@@ -85,7 +85,7 @@ func (src *source) compareAnswer(q question, s kvclient.StreamState) (beyond boo
 		f.freshness.fail(q.callers, Lost)
 	}
 	if same {
-		f.serverAhead.Store(int64(s.At.Sub(f.now())))
+		f.serverAt.Store(&serverTime{at: s.At, heard: f.now()})
 		f.memory.currency.answered(q.sent, s.Last)
 		f.settleCopyLocked()
 		lacking = lacking || q.callers != nil && f.copyDiffersLocked(s)
