@@ -59,7 +59,7 @@
 //	                problem
 //	bounds          owner, connection, http2, work, storage, stream_places, answer_limits,
 //	                body_bounds, transactions_limits
-//	reading         shared_reads, fresh_reads
+//	reading         shared_reads, fresh_reads, memory_lists, list_fallbacks
 //	observing       access_log, logged_names, audited, metrics, bound_metrics, feed_metrics,
 //	                underway_metrics
 //	of tests        harness_test, harness_*_test, *_harness_test, export_test
@@ -170,6 +170,9 @@
 // the place of a stream (enterPoll). What the feed has reported it reads from memory where it can
 // (fetchReported). Otherwise it shares its reads with the long polls of all clients, but does not
 // wait for one in the queue of another client for longer than a moment (sharedReads).
+//
+// A list: fromMemory finds a state of the bucket in memory that answers it, that which the cursor
+// names if it can be. Otherwise NATS is asked, by few requests if memory only lags (shareList).
 //
 // A watch: parseWatch → an sse.Follower is made, which turns what its subscriptions report into
 // frames → enterStreams → subscribe (findTargets, then feed.Hub.Subscribe for each bucket). From
