@@ -9,6 +9,7 @@ import (
 
 	"kvgateway/internal/auth"
 	"kvgateway/internal/handlers/problem"
+	"kvgateway/internal/kv"
 )
 
 // endGrace is how long a client may take for the end of something that its caller may not do any
@@ -203,9 +204,15 @@ func (u *underway) close() {
 func (u *underway) hasEnded() bool { return u != nil && u.ended.Load() }
 
 // whyEnded returns the error of a request. If its caller has lost its rights meanwhile, that is why
-// the request has failed, whatever err says.
+// the request has failed, whatever err says. A request that nothing has ended yet can find that NATS
+// is not there for the identity of its caller any more, since that is revoked.
 func (x *exchange) whyEnded(err error) error {
-	if err == nil || !x.underway.hasEnded() {
+	switch {
+	case err == nil:
+		return nil
+	case x.underway.hasEnded():
+	case errors.Is(err, kv.ErrUnavailable) && x.store.hasEnded():
+	default:
 		return err
 	}
 	if _, known := errors.AsType[problem.Error](err); known {
