@@ -3,12 +3,15 @@
 package stream
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -52,30 +55,74 @@ func TestQuietStreamOutlivesTheDeadlineOfAWrite(t *testing.T) {
 }
 
 // A client that reads slowly, but always reads, receives a large frame however long that takes.
-// Only a client that takes nothing is cut.
+// Only a client that takes nothing is cut. The clock is that of the test, and no time passes in it
+// while somebody works, however busy the machine is.
 func TestSlowReaderReceivesALargeFrame(t *testing.T) {
 	t.Parallel()
-	const patience = time.Second
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		source := &scriptedSource{words: [][]byte{largeWord()}, over: true}
-		s := NewWriter(w, newLimits(nil, patience, 0), "", nil)
-		s.Run(r.Context(), source, unhurried)
-	}))
-	defer server.Close()
-	response, err := http.Get(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	began := time.Now()
-	n, err := readSlowly(response.Body)
-	if want := len("begin\n") + len(largeWord()); err != io.EOF || n != want {
-		t.Errorf("read %d bytes of %d, then %v", n, want, err)
-	}
-	if took := time.Since(began); took < 2*patience {
-		t.Errorf("it took %v, which is too short to test anything", took)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		const patience = time.Second
+		word := largeWord()[:4<<20]
+		client, server := net.Pipe() // It holds no bytes, so that each write waits for the reader.
+		defer client.Close()
+		go serveOne(server, func(w http.ResponseWriter, r *http.Request) {
+			source := &scriptedSource{words: [][]byte{word}, over: true}
+			s := NewWriter(w, newLimits(nil, patience, 0), "", nil)
+			s.Run(r.Context(), source, unhurried)
+		})
+		request := "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+		if _, err := io.WriteString(client, request); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		response, err := http.ReadResponse(bufio.NewReader(slowReader{client, patience / 8}), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := io.Copy(io.Discard, response.Body)
+		if want := int64(len("begin\n") + len(word)); err != nil || n != want {
+			t.Errorf("read %d bytes of %d, then %v", n, want, err)
+		}
+		if took := time.Since(began); took < 10*patience {
+			t.Errorf("it took %v, which is too short to test anything", took)
+		}
+	})
 }
+
+// A slowReader pauses before each read.
+type slowReader struct {
+	io.Reader
+	pause time.Duration
+}
+
+func (r slowReader) Read(p []byte) (int, error) {
+	time.Sleep(r.pause)
+	return r.Reader.Read(p)
+}
+
+// serveOne serves the requests of one connection.
+func serveOne(conn net.Conn, handler http.HandlerFunc) {
+	conns := make(oneListener, 1)
+	conns <- conn
+	server := &http.Server{Handler: handler, ConnState: func(_ net.Conn, s http.ConnState) {
+		if s == http.StateClosed {
+			close(conns)
+		}
+	}}
+	_ = server.Serve(conns) // It ends with the connection.
+}
+
+// A oneListener accepts the connections that are sent to it, until it is closed.
+type oneListener chan net.Conn
+
+func (l oneListener) Accept() (net.Conn, error) {
+	if conn, ok := <-l; ok {
+		return conn, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func (oneListener) Close() error   { return nil }
+func (oneListener) Addr() net.Addr { return &net.TCPAddr{} }
 
 // A client that always takes a little does not keep its stream beyond its age.
 func TestSlowReaderIsCutBeyondItsAge(t *testing.T) {
