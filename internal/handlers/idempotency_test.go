@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -112,7 +113,7 @@ func TestRetryAnswersAsTheFirstRequest(t *testing.T) {
 // wantEnd checks the value of a key, which is "" for none. A reader must see no headers of NATS.
 func (f *fixture) wantEnd(t *testing.T, p testKey, value string) {
 	t.Helper()
-	a := f.get(t, p.path())
+	a := inTime(t, func() *answer { return f.get(t, p.path()) })
 	if value == "" {
 		a.is(t, 404)
 		return
@@ -139,18 +140,12 @@ func TestRetryAfterALostAcknowledgement(t *testing.T) {
 			if i < len(repeateds) {
 				p.last = put(t, kv, p.key, `{"n":1}`)
 			}
-			g.get(t, p.path())
 			sent := g.messages(t, "shop")[1]
-			g.wire.onSending(func(data []byte) {
-				if bytes.Contains(data, []byte("HPUB $KV.shop.")) {
-					g.wire.hold()
-				}
+			g.loseAcknowledgement(t, "HPUB $KV.shop.", func() *answer {
+				return g.sendRepeated(t, r, p)
 			})
-			g.sendRepeated(t, r, p).problem(t, 504, "outcome-unknown")
-			g.wire.onSending(nil)
-			g.wire.release()
 			eventually(t, "it is stored", func() bool { return g.messages(t, "shop")[1] == sent+1 })
-			a := g.sendRepeated(t, r, p)
+			a := inTime(t, func() *answer { return g.sendRepeated(t, r, p) })
 			if a.status >= 300 || a.revision(t) != sent+1 {
 				t.Errorf("%s: %d, revision %s, want %d",
 					a.request, a.status, a.header.Get("KV-Revision"), sent+1)
@@ -161,6 +156,41 @@ func TestRetryAfterALostAcknowledgement(t *testing.T) {
 			f.wantEnd(t, p, r.ends)
 		})
 	}
+}
+
+// loseAcknowledgement sends a request whose message to NATS, which contains the text, arrives, while
+// its acknowledgement does not come in time. The answer must be 504. On a busy machine the short
+// timeout of the gateway can end before the message is sent, so that nothing is done; then the
+// request is sent again.
+func (g *gateway) loseAcknowledgement(t *testing.T, message string, send func() *answer) {
+	t.Helper()
+	var held atomic.Bool
+	g.wire.onSending(func(data []byte) {
+		if bytes.Contains(data, []byte(message)) {
+			g.wire.hold()
+			held.Store(true)
+		}
+	})
+	eventually(t, "the outcome is unknown", func() bool {
+		a := send()
+		unknown := a.status == 504 && bytes.Contains(a.body, []byte("/outcome-unknown"))
+		if !unknown && (a.status < 500 || held.Load()) {
+			a.problem(t, 504, "outcome-unknown")
+		}
+		return unknown || held.Load()
+	})
+	g.wire.onSending(nil)
+	g.wire.release()
+}
+
+// inTime sends a request until NATS has answered within the gateway's short timeout.
+func inTime(t *testing.T, send func() *answer) (a *answer) {
+	t.Helper()
+	eventually(t, "NATS answers in time", func() bool {
+		a = send()
+		return a.status < 500
+	})
+	return a
 }
 
 // The server says that it has the request already, but what was stored then cannot be read. The
