@@ -217,7 +217,7 @@ func TestJWTBoundToACertificateIsNoConcernOfOthers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		stream := follow(t, gate, caller, "orders.1")
+		stream := tied(t, gate, caller, "orders.1")
 		gate.SetPolicy(policyOf(t, file))
 		if now, err := gate.Current(caller); err != nil || !stream.wasTold() {
 			t.Errorf("the owner is %v, %v, and was told %v", now, err, stream.told)

@@ -14,17 +14,17 @@ import (
 //
 // Callers that are not known any more come first, and those with much under way last. So what one
 // caller may not do any more ends without waiting for the decisions about others.
-func (g *Gate) decideAnew(callers ...*followedCaller) {
-	g.followers.deciding.Lock()
-	defer g.followers.deciding.Unlock()
+func (g *Gate) decideAnew(callers ...*tiedCaller) {
+	g.ties.deciding.Lock()
+	defer g.ties.deciding.Unlock()
 	var changes []change
 	for _, c := range callers {
 		now, err := g.identifyAgain(c.caller)
 		if err != nil {
-			endAll(g.followers.removeAll(c))
+			endAll(g.ties.removeAll(c))
 			continue
 		}
-		if changed := g.followers.update(c, now); len(changed.underway) > 0 {
+		if changed := g.ties.update(c, now); len(changed.underway) > 0 {
 			changes = append(changes, changed)
 		}
 	}
@@ -32,7 +32,7 @@ func (g *Gate) decideAnew(callers ...*followedCaller) {
 		return cmp.Compare(len(a.underway), len(b.underway))
 	})
 	for _, changed := range changes {
-		endAll(g.followers.removeSome(changed.caller, changed.notAllowed()))
+		endAll(g.ties.removeSome(changed.caller, changed.notAllowed()))
 	}
 }
 
@@ -46,19 +46,19 @@ func endAll(underway []Underway) {
 // A change is that of the rights of a caller who has something under way.
 type change struct {
 	// caller is the caller, and rights are those that it has now.
-	caller *followedCaller
+	caller *tiedCaller
 	rights *Rights
-	// underway has what was under way when the rights changed, by its followers.
-	underway map[*Follower]Underway
+	// underway has what was under way when the rights changed, by its ties.
+	underway map[*Tie]Underway
 }
 
-// notAllowed returns what may not go on. It can take long, so that the mutex of followers, which
+// notAllowed returns what may not go on. It can take long, so that the mutex of ties, which
 // everybody needs, is not held.
-func (c *change) notAllowed() map[*Follower]Underway {
+func (c *change) notAllowed() map[*Tie]Underway {
 	rights := c.rights.remembering()
-	for f, u := range c.underway {
+	for t, u := range c.underway {
 		if u.StillAllowed(rights) {
-			delete(c.underway, f)
+			delete(c.underway, t)
 		}
 	}
 	return c.underway
@@ -66,47 +66,47 @@ func (c *change) notAllowed() map[*Follower]Underway {
 
 // update notes who a caller is now, and returns what is to be decided of it: nothing if its rights
 // are those that it had.
-func (r *followers) update(c *followedCaller, now *Caller) change {
+func (r *ties) update(c *tiedCaller, now *Caller) change {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	isSame := now.Rights.Equal(c.caller.Rights) && !c.undecided
 	own := *now
 	own.presented = c.caller.presented
 	c.caller, c.noticed, c.undecided = &own, false, false
-	if len(c.followers) > 0 {
+	if len(c.ties) > 0 {
 		r.scheduleLocked(c)
 	}
 	changed := change{caller: c, rights: now.Rights}
 	if isSame {
 		return changed
 	}
-	changed.underway = make(map[*Follower]Underway, len(c.followers))
-	for _, f := range c.followers {
-		changed.underway[f] = f.underway
+	changed.underway = make(map[*Tie]Underway, len(c.ties))
+	for _, t := range c.ties {
+		changed.underway[t] = t.underway
 	}
 	return changed
 }
 
-// removeSome removes followers of a caller, unless they were closed meanwhile, and returns what
+// removeSome removes ties of a caller, unless they were closed meanwhile, and returns what
 // must end.
-func (r *followers) removeSome(
-	c *followedCaller, some map[*Follower]Underway,
+func (r *ties) removeSome(
+	c *tiedCaller, some map[*Tie]Underway,
 ) (ended []Underway) {
 	if len(some) == 0 {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	ended = r.takeLocked(c, func(f *Follower) bool {
-		u, found := some[f]
-		return found && u == f.underway
+	ended = r.takeLocked(c, func(t *Tie) bool {
+		u, found := some[t]
+		return found && u == t.underway
 	})
 	r.dropIfIdleLocked(c)
 	return ended
 }
 
-// removeAll removes all followers of a caller, and returns what must end.
-func (r *followers) removeAll(c *followedCaller) (ended []Underway) {
+// removeAll removes all ties of a caller, and returns what must end.
+func (r *ties) removeAll(c *tiedCaller) (ended []Underway) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ended = r.takeLocked(c, all)

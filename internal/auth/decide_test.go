@@ -37,10 +37,10 @@ func TestSlowDecisionDelaysNobody(t *testing.T) {
 	gate := auth.NewGate(watchersPolicy(t, "wide", "gone", "less"))
 	wide := callerNamed(t, gate, "wide")
 	first := &slow{asked: make(chan struct{}), answer: make(chan struct{})}
-	gate.Follow(&first.follower, wide, first)
-	closed := follow(t, gate, wide, "wide.a")
-	gone := follow(t, gate, callerNamed(t, gate, "gone"), "gone.a")
-	lost := follow(t, gate, callerNamed(t, gate, "less"), "less.a")
+	gate.Tie(&first.tie, wide, first)
+	closed := tied(t, gate, wide, "wide.a")
+	gone := tied(t, gate, callerNamed(t, gate, "gone"), "gone.a")
+	lost := tied(t, gate, callerNamed(t, gate, "less"), "less.a")
 
 	text := strings.NewReplacer("wide.>", "other.>", "less.>", "more.>")
 	after := watchersPolicyOf(t, text, "wide", "less")
@@ -50,13 +50,13 @@ func TestSlowDecisionDelaysNobody(t *testing.T) {
 	if !gone.wasTold(auth.RightsChanged) || !lost.wasTold(auth.RightsChanged) {
 		t.Error("others learn of the loss of their rights later")
 	}
-	gate.Close(&closed.follower)
-	begun := follow(t, gate, callerNamed(t, gate, "less"), "more.a")
-	gate.Close(&begun.follower)
-	// The follower of what was closed follows for something else.
+	gate.Close(&closed.tie)
+	begun := tied(t, gate, callerNamed(t, gate, "less"), "more.a")
+	gate.Close(&begun.tie)
+	// The tie of what was closed is used for something else.
 	other := &watcher{key: kv.KnownKey("other.a")}
-	gate.Follow(&closed.follower, callerNamed(t, gate, "wide"), other)
-	if callers, underway := gate.Following(); callers != 1 || underway != 2 {
+	gate.Tie(&closed.tie, callerNamed(t, gate, "wide"), other)
+	if callers, underway := gate.Tied(); callers != 1 || underway != 2 {
 		t.Errorf("%d callers have %d under way", callers, underway)
 	}
 	close(first.answer)
@@ -98,8 +98,8 @@ func TestEqualRightsAreDecidedOnce(t *testing.T) {
 	old := callerNamed(t, gate, "ann")
 	gate.SetPolicy(watchersPolicyOf(t, none, "ann", "bob"))
 	stays := &counted{watcher: watcher{key: kv.KnownKey("ann.a")}}
-	gate.Follow(&stays.follower, callerNamed(t, gate, "ann"), stays)
-	late := follow(t, gate, old, "other.a")
+	gate.Tie(&stays.tie, callerNamed(t, gate, "ann"), stays)
+	late := tied(t, gate, old, "other.a")
 	if !late.wasTold(auth.RightsChanged) {
 		t.Error("a stream goes on that began with rights of before")
 	}
@@ -166,7 +166,7 @@ func TestEqualFiltersAreNarrowedOnce(t *testing.T) {
 	}
 	each := time.Since(began)
 	for i := range all {
-		gate.Follow(&all[i].follower, caller, &all[i])
+		gate.Tie(&all[i].tie, caller, &all[i])
 	}
 	began = time.Now()
 	gate.SetPolicy(widePolicy(t, filters, ", { bucket: other, can: [get] }"))
@@ -199,7 +199,7 @@ func TestChangeChecksNoSignature(t *testing.T) {
 	streams := make([]*watcher, callers)
 	began := time.Now()
 	for i, token := range tokens {
-		streams[i] = follow(t, gate, isAccepted(t, gate, token, "a new token"), "orders.a")
+		streams[i] = tied(t, gate, isAccepted(t, gate, token, "a new token"), "orders.a")
 	}
 	each := time.Since(began)
 	const claims = "  more: [{ bucket: more, keys: [\"{claim.x}\"], can: [read] }]\n"
@@ -257,7 +257,7 @@ func TestChangeDecidesJWTsByWhatTheyAre(t *testing.T) {
 	} {
 		gate := gateOf(t, jwtFile(entry))
 		caller := isAccepted(t, gate, a256().sign(t, nil, claimsOf(issuerA, c.changes)), c.name)
-		stream := follow(t, gate, caller, "orders.a")
+		stream := tied(t, gate, caller, "orders.a")
 		gate.SetPolicy(policyOf(t, jwtFile(c.entries)))
 		if goesOn := stream.wasTold(); goesOn != c.goesOn {
 			t.Errorf("%s: it goes on: %v", c.name, goesOn)

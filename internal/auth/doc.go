@@ -2,7 +2,7 @@
 //
 // A [Policy] is an auth file that was read and checked. A [Gate] has the policy in force. From the
 // credential of a request it makes a [Caller], whose [Rights] say what may be done. What outlives
-// the decision, such as a stream, follows its caller ([Gate.Follow]) and is ended when the right,
+// the decision, such as a stream, is tied to its caller ([Gate.Tie]) and is ended when the right,
 // the credential or the caller is gone.
 //
 // # Words
@@ -16,7 +16,8 @@
 //	rights       the rules of all roles of a caller
 //	reach        the keys of a bucket for which a caller may take an action
 //	key          of a bucket; said of an issuer or of tickets, what signs them
-//	to follow    to be ended when a caller loses the right that it began with; follow.go
+//	tie          what ends something under way when its caller loses the right that it began
+//	             with; tie.go
 //
 // # Who is calling
 //
@@ -40,7 +41,7 @@
 // limited by the address of the client: asking NATS (failures.go), and checks of signatures and
 // waits for keys (bounds.go). A good credential never counts against others of its address.
 //
-// What is under way follows its caller (followers.go). After a change each of these callers is
+// What is under way is tied to its caller (ties.go). After a change each of these callers is
 // decided anew (decide.go) by what is known of it: no signature is checked again.
 //
 // # The file

@@ -102,8 +102,8 @@ type Gate struct {
 	// keys are the keys of the policy's issuers, by the names of the issuers.
 	keys map[string]*issuerKeys
 
-	// followers are what is under way and ends with the rights of its caller.
-	followers followers
+	// ties are what is under way and ends with the rights of its caller.
+	ties ties
 }
 
 // NewGate returns a gate with a policy.
@@ -132,7 +132,7 @@ func NewGateWith(policy *Policy, options Options) *Gate {
 		natsCallers: newGenerations[tokenHash, *Caller](tokenCacheBytes),
 		natsHeaders: newGenerations[string, knownNATS](natsHeaderBytes),
 		refusedNATS: newGenerations[tokenHash, time.Time](refusedNATSBytes),
-		followers:   newFollowers(),
+		ties:        newTies(),
 	}
 	g.ticketKeys.withdrawn = g.keysChanged
 	if policy != nil {
@@ -155,7 +155,7 @@ func (g *Gate) Issuers() []string {
 }
 
 // FollowNATS calls f with the settings for credentials that are passed through to NATS, now
-// and whenever a policy is put in force. It must not call the gate. There is one follower.
+// and whenever a policy is put in force. It must not call the gate. Only the last f is called.
 func (g *Gate) FollowNATS(f func(NATSSettings)) {
 	g.changing.Lock()
 	defer g.changing.Unlock()

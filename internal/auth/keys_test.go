@@ -253,7 +253,7 @@ func TestKeysAreFetchedAgainAndStayIfThatFails(t *testing.T) {
 		late := body{"exp": time.Now().Add(100 * time.Hour).Unix()}
 		token := old.sign(t, nil, claimsOf(issuerA, late))
 		caller := isAccepted(t, gate, token, "at first")
-		stream := follow(t, gate, caller, "orders.1")
+		stream := tied(t, gate, caller, "orders.1")
 		pass := func(d time.Duration) {
 			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Minute) {
 				gate.RefreshKeys()
@@ -276,7 +276,7 @@ func TestKeysAreFetchedAgainAndStayIfThatFails(t *testing.T) {
 
 		s.answer(200, jwks(t, old))
 		pass(time.Hour)
-		again := follow(t, gate, isAccepted(t, gate, token, "it is back"), "orders.1")
+		again := tied(t, gate, isAccepted(t, gate, token, "it is back"), "orders.1")
 		s.answer(200, jwks(t, next))
 		pass(12 * time.Minute)
 		isRefused(t, gate, token, "kid", "its key was withdrawn")

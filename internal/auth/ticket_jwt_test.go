@@ -188,7 +188,7 @@ func TestTicketEndsWithEachTermOfItsIssuer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		stream := follow(t, gate, caller, "orders.1")
+		stream := tied(t, gate, caller, "orders.1")
 		gate.SetPolicy(policyOf(t, change.Replace(file)))
 		refused(t, gate, ticket, term)
 		if !stream.wasTold(auth.RightsChanged) {

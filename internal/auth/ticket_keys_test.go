@@ -33,8 +33,8 @@ func TestTicketKeyThatIsWithdrawnEndsWhatItsTicketsOpened(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	byTicket := follow(t, gate, caller, "orders.1")
-	byToken := follow(t, gate, isAccepted(t, gate, annsToken, "the token"), "orders.1")
+	byTicket := tied(t, gate, caller, "orders.1")
+	byToken := tied(t, gate, isAccepted(t, gate, annsToken, "the token"), "orders.1")
 	setKeys(t, gate, ticketKey("b")+ticketKey("a"))
 	if current, err := gate.Current(caller); err != nil || !byTicket.wasTold() {
 		t.Errorf("with one more key it is %v, %v, and was told %v", current, err, byTicket.told)

@@ -103,10 +103,10 @@ type requestBody struct {
 	// cutTimer calls onEvict once more some time after the rights have ended; nil before that.
 	cutTimer *time.Timer
 
-	// following ends the body with the rights of its caller. still reports whether the body may go
+	// tie ends the body with the rights of its caller. still reports whether the body may go
 	// on with other rights.
-	following following
-	still     func(*auth.Rights) bool
+	tie   tie
+	still func(*auth.Rights) bool
 }
 
 // openFor returns the reader of a request's body. What the body holds is given back when the
@@ -116,7 +116,7 @@ func (bounds *bodyBounds) openFor(x *exchange) *requestBody {
 	if x.request.ProtoMajor > 1 {
 		x.body.requestPlace = &x.answeringPlace
 	}
-	x.body.followCaller(x)
+	x.body.tieToCaller(x)
 	return x.body
 }
 
@@ -337,7 +337,7 @@ func (b *requestBody) wasEvicted() bool {
 // for which its client must not lose its memory.
 func (b *requestBody) complete() {
 	b.disarm()
-	b.following.close()
+	b.tie.close()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.done = true
@@ -345,7 +345,7 @@ func (b *requestBody) complete() {
 
 // release gives back all that the body holds. It may be called more than once.
 func (b *requestBody) release() {
-	b.following.close()
+	b.tie.close()
 	b.mu.Lock()
 	b.done = true
 	cancel := b.cancel

@@ -6,14 +6,14 @@ import (
 	"kvgateway/internal/auth"
 )
 
-// followCaller makes the body end with the rights of its caller, so that nobody who has lost them
+// tieToCaller makes the body end with the rights of its caller, so that nobody who has lost them
 // keeps the gateway waiting for the rest.
-func (b *requestBody) followCaller(x *exchange) {
+func (b *requestBody) tieToCaller(x *exchange) {
 	if !x.canLoseRights() {
 		return
 	}
 	b.still = x.still()
-	x.follow(&b.following, b)
+	x.tie(&b.tie, b)
 }
 
 // close gives back all that the body holds when its request is over. A call of onEvict by the timer

@@ -28,8 +28,8 @@
 //	delivery    an answer on its way: what it holds, and how fast its client takes it
 //	long poll   a GET of a value that waits for the value to change
 //	stream      the answer to a watch, as Server-Sent Events or as lines
-//	follower    what turns the subscriptions of a stream into its frames; an auth.Follower is
-//	            another: it ties what is under way to its caller
+//	follower    what turns the subscriptions of a stream into its frames
+//	tie         what ends something under way with the rights of its caller
 //	lines       NDJSON: the form of exports, imports, their reports, and of streams on request
 //	report      the answer to an import, which is sent while the import goes on
 //	cursor      the place in a listing at which the next page begins

@@ -87,8 +87,8 @@ func (g *grant) named() []string {
 // An underway ends a request with the rights of its caller. It may be told so after the request is
 // over, so it does not touch the exchange.
 type underway struct {
-	// following tells the end.
-	following following
+	// tie tells the end.
+	tie tie
 	// still reports whether the request may go on with other rights.
 	still func(*auth.Rights) bool
 	// waits is for waits that must not end when the client only sends no more; see
@@ -122,15 +122,15 @@ func (x *exchange) endWithRights() {
 	var ctx context.Context
 	ctx, u.cancel = context.WithCancel(x.context())
 	x.request, x.underway = x.request.WithContext(ctx), u
-	x.follow(&u.following, u)
+	x.tie(&u.tie, u)
 }
 
-// A following ties something under way to the rights of its caller, and to the trust in the client
-// certificate of its connection. [exchange.follow] sets it. It must not be copied.
-type following struct {
+// A tie ties something under way to the rights of its caller, and to the trust in the client
+// certificate of its connection. [exchange.tie] sets it. It must not be copied.
+type tie struct {
 	// ofCaller is told when the caller loses its rights, of whom gate knows. gate is nil if callers
 	// are not asked.
-	ofCaller auth.Follower
+	ofCaller auth.Tie
 	gate     *auth.Gate
 	// stopTrust ends the wait for the end of the trust; nil if the client has no certificate.
 	stopTrust func() bool
@@ -139,30 +139,30 @@ type following struct {
 // canLoseRights reports whether something under way may have to end before it is done.
 func (x *exchange) canLoseRights() bool { return x.gate != nil || x.trust() != nil }
 
-// follow makes something that is under way end with the rights of the caller, and with the trust in
-// its certificate, until the following is closed. NATS may have revoked the credential since the
+// tie makes something that is under way end with the rights of the caller, and with the trust in
+// its certificate, until the tie is closed. NATS may have revoked the credential since the
 // caller was found out, of which nobody is told any more.
-func (x *exchange) follow(f *following, u auth.Underway) {
+func (x *exchange) tie(t *tie, u auth.Underway) {
 	end := func() { u.End(auth.RightsChanged, time.Time{}) }
 	if x.gate != nil {
-		f.gate = x.gate
-		x.gate.Follow(&f.ofCaller, x.caller, u)
+		t.gate = x.gate
+		x.gate.Tie(&t.ofCaller, x.caller, u)
 	}
 	if trust := x.trust(); trust != nil {
-		f.stopTrust = context.AfterFunc(trust, end)
+		t.stopTrust = context.AfterFunc(trust, end)
 	}
 	if x.store.hasEnded() {
 		end()
 	}
 }
 
-// close ends the following. It can be called more than once, and for the zero following.
-func (f *following) close() {
-	if f.gate != nil {
-		f.gate.Close(&f.ofCaller)
+// close ends the tie. It can be called more than once, and for the zero tie.
+func (t *tie) close() {
+	if t.gate != nil {
+		t.gate.Close(&t.ofCaller)
 	}
-	if f.stopTrust != nil {
-		f.stopTrust()
+	if t.stopTrust != nil {
+		t.stopTrust()
 	}
 }
 
@@ -184,12 +184,12 @@ func (u *underway) End(reason auth.End, _ time.Time) {
 	u.cutTimer = time.AfterFunc(endGrace, u.answer.evict)
 }
 
-// close ends the following. It is called when the request is over; u may be nil.
+// close ends the tie. It is called when the request is over; u may be nil.
 func (u *underway) close() {
 	if u == nil {
 		return
 	}
-	u.following.close()
+	u.tie.close()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.over = true

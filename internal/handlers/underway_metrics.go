@@ -25,7 +25,7 @@ func (m underwayMetrics) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (m underwayMetrics) Collect(ch chan<- prometheus.Metric) {
-	callers, underway := m.gate.Following()
+	callers, underway := m.gate.Tied()
 	ch <- prometheus.MustNewConstMetric(descCallers, prometheus.GaugeValue, float64(callers))
 	ch <- prometheus.MustNewConstMetric(descUnderway, prometheus.GaugeValue, float64(underway))
 }

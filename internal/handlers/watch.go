@@ -97,7 +97,7 @@ func (s *Server) watch(x *exchange, request *watchRequest) error {
 		connectionCloser(x.request))
 	writer.HalfClosable = x.request.ProtoMajor == 1
 	defer out.close()
-	out.followCaller(x, writer)
+	out.tieToCaller(x, writer)
 	if err := s.subscribe(x.waitContext(), x.store, out, writer.Wake); err != nil {
 		return s.refuseWatch(x, request, err)
 	}
@@ -120,8 +120,8 @@ type openStream struct {
 	// follower says what the stream sends.
 	follower *sse.Follower
 
-	// following ends the stream with the rights of its caller.
-	following following
+	// tie ends the stream with the rights of its caller.
+	tie tie
 	// still reports whether the stream may go on with other rights.
 	still func(*auth.Rights) bool
 	// writer is what ends then.
@@ -140,7 +140,7 @@ func newOpenStream(request *watchRequest) *openStream {
 
 // close ends the subscriptions of the stream and gives up its place.
 func (o *openStream) close() {
-	o.following.close()
+	o.tie.close()
 	o.place.release()
 	o.follower.Close()
 	o.store.release()

@@ -18,14 +18,14 @@ type dismissable interface {
 	GoAway(reason string, by time.Time)
 }
 
-// followCaller makes the stream end with the rights of its caller. It comes before the stream
+// tieToCaller makes the stream end with the rights of its caller. It comes before the stream
 // begins, so that no change of rules is missed.
-func (o *openStream) followCaller(x *exchange, writer dismissable) {
+func (o *openStream) tieToCaller(x *exchange, writer dismissable) {
 	if !x.canLoseRights() {
 		return
 	}
 	o.still, o.writer = x.still(), writer
-	x.follow(&o.following, o)
+	x.tie(&o.tie, o)
 }
 
 // StillAllowed reports whether the stream may go on: whether its filters, narrowed to what the

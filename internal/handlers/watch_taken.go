@@ -46,7 +46,7 @@ func (s *Server) watchTaken(x *exchange, o *openStream) error {
 			s.logAnswer(line)
 		}
 	}()
-	o.followCaller(x, taken)
+	o.tieToCaller(x, taken)
 	if err := s.subscribe(x.waitContext(), x.store, o, taken.Wake); err != nil {
 		return s.refuseWatch(x, request, err)
 	}

@@ -91,9 +91,9 @@ func TestPoolRevocationEndsWhatAnyRequestHasOpened(t *testing.T) {
 	gate.NATSAccepted(first)
 	gate.NATSAccepted(second)
 	ended := make(ending, 1)
-	var follower auth.Follower
-	gate.Follow(&follower, first, ended)
-	defer gate.Close(&follower)
+	var tie auth.Tie
+	gate.Tie(&tie, first, ended)
+	defer gate.Close(&tie)
 	gate.DecideAnew()
 	s.ChangePassword("ann", users...)
 	select {

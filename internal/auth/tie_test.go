@@ -17,8 +17,8 @@ import (
 // A watcher is something under way that may go on as long as its caller may watch a key. It notes
 // what it is told.
 type watcher struct {
-	key      kv.Key
-	follower auth.Follower
+	key kv.Key
+	tie auth.Tie
 
 	mu   sync.Mutex
 	told []auth.End
@@ -98,15 +98,15 @@ func callerNamed(t testing.TB, gate *auth.Gate, name string) *auth.Caller {
 	return caller
 }
 
-// follow begins a stream of a caller for a key.
-func follow(t testing.TB, gate *auth.Gate, caller *auth.Caller, key string) *watcher {
+// tied begins a stream of a caller for a key.
+func tied(t testing.TB, gate *auth.Gate, caller *auth.Caller, key string) *watcher {
 	t.Helper()
 	k, err := kv.ParseKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &watcher{key: k}
-	gate.Follow(&s.follower, caller, s)
+	gate.Tie(&s.tie, caller, s)
 	return s
 }
 
@@ -125,10 +125,10 @@ func TestChangeOfRulesEndsWhatIsNotAllowedAnyMore(t *testing.T) {
 	all := make([][]*watcher, callers)
 	for i, name := range before {
 		for range streams {
-			all[i] = append(all[i], follow(t, gate, callerNamed(t, gate, name), name+".a"))
+			all[i] = append(all[i], tied(t, gate, callerNamed(t, gate, name), name+".a"))
 		}
 	}
-	if callers, underway := gate.Following(); callers != 100 || underway != 500 {
+	if callers, underway := gate.Tied(); callers != 100 || underway != 500 {
 		t.Errorf("%d callers with %d streams", callers, underway)
 	}
 	gate.SetPolicy(watchersPolicy(t, after...))
@@ -137,11 +137,11 @@ func TestChangeOfRulesEndsWhatIsNotAllowedAnyMore(t *testing.T) {
 			if gone := i%3 == 0; gone && !s.wasTold(auth.RightsChanged) || !gone && !s.wasTold() {
 				t.Errorf("a stream of c%d was told %v", i, s.told)
 			}
-			gate.Close(&s.follower)
-			gate.Close(&s.follower)
+			gate.Close(&s.tie)
+			gate.Close(&s.tie)
 		}
 	}
-	if callers, underway := gate.Following(); callers+underway != 0 {
+	if callers, underway := gate.Tied(); callers+underway != 0 {
 		t.Errorf("%d callers with %d streams are left behind", callers, underway)
 	}
 }
@@ -163,7 +163,7 @@ func TestLostRightEndsTheStreamsThatNeedIt(t *testing.T) {
 			break
 		}
 		caller := callerNamed(t, gate, "a")
-		lost, kept := follow(t, gate, caller, "x.1"), follow(t, gate, caller, "y.1")
+		lost, kept := tied(t, gate, caller, "x.1"), tied(t, gate, caller, "y.1")
 		defer func() {
 			if !lost.wasTold(auth.RightsChanged) || !kept.wasTold() {
 				t.Errorf("told %v and %v", lost.told, kept.told)
@@ -179,10 +179,10 @@ func TestFollowingAfterAChangeOfRulesIsDecidedAnew(t *testing.T) {
 	gate := auth.NewGate(watchersPolicy(t, "gone", "stays"))
 	gone, stays := callerNamed(t, gate, "gone"), callerNamed(t, gate, "stays")
 	gate.SetPolicy(watchersPolicy(t, "stays"))
-	if s := follow(t, gate, gone, "gone.a"); !s.wasTold(auth.RightsChanged) {
+	if s := tied(t, gate, gone, "gone.a"); !s.wasTold(auth.RightsChanged) {
 		t.Errorf("the stream of a caller that is gone was told %v", s.told)
 	}
-	if s := follow(t, gate, stays, "stays.a"); !s.wasTold() {
+	if s := tied(t, gate, stays, "stays.a"); !s.wasTold() {
 		t.Errorf("the stream of a caller that stays was told %v", s.told)
 	}
 	if _, err := gate.Current(gone); err == nil {
@@ -203,7 +203,7 @@ func TestStreamsThatBeginDuringChangesAreDecided(t *testing.T) {
 		var s *watcher
 		var group sync.WaitGroup
 		group.Go(func() { gate.SetPolicy(without) })
-		group.Go(func() { s = follow(t, gate, caller, "a.x") })
+		group.Go(func() { s = tied(t, gate, caller, "a.x") })
 		group.Wait()
 		if !s.wasTold(auth.RightsChanged) {
 			t.Fatalf("the stream was told %v", s.told)
@@ -217,7 +217,7 @@ func TestLastOfSeveralChangesDecides(t *testing.T) {
 	with, without := watchersPolicy(t, "a", "b"), watchersPolicy(t, "b")
 	for range 100 {
 		gate := auth.NewGate(with)
-		s := follow(t, gate, callerNamed(t, gate, "a"), "a.x")
+		s := tied(t, gate, callerNamed(t, gate, "a"), "a.x")
 		var group sync.WaitGroup
 		for _, policy := range []*auth.Policy{with, without, with, without} {
 			group.Go(func() { gate.SetPolicy(policy) })
@@ -237,9 +237,9 @@ func TestCredentialEndsWhatItBegan(t *testing.T) {
 		end := time.Now().Add(time.Hour)
 		gate := auth.NewGate(watchersPolicy(t,
 			until("a", end), until("b", end.Add(time.Hour)), "c"))
-		a := follow(t, gate, callerNamed(t, gate, "a"), "a.x")
-		b := follow(t, gate, callerNamed(t, gate, "b"), "b.x")
-		c := follow(t, gate, callerNamed(t, gate, "c"), "c.x")
+		a := tied(t, gate, callerNamed(t, gate, "a"), "a.x")
+		b := tied(t, gate, callerNamed(t, gate, "b"), "b.x")
+		c := tied(t, gate, callerNamed(t, gate, "c"), "c.x")
 		time.Sleep(time.Hour - auth.ExpiryNotice - time.Millisecond)
 		synctest.Wait()
 		if !a.wasTold() {
@@ -247,7 +247,7 @@ func TestCredentialEndsWhatItBegan(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
-		late := follow(t, gate, callerNamed(t, gate, "a"), "a.x")
+		late := tied(t, gate, callerNamed(t, gate, "a"), "a.x")
 		time.Sleep(auth.ExpiryNotice - time.Millisecond)
 		synctest.Wait()
 		if !a.wasTold(auth.CredentialExpiring) || !late.wasTold() {
@@ -262,19 +262,19 @@ func TestCredentialEndsWhatItBegan(t *testing.T) {
 		if !b.wasTold() || !c.wasTold() {
 			t.Errorf("others were told %v and %v", b.told, c.told)
 		}
-		gate.Close(&c.follower)
+		gate.Close(&c.tie)
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if !b.wasTold(auth.CredentialExpiring, auth.CredentialExpired) {
 			t.Errorf("the next was told %v", b.told)
 		}
-		if callers, _ := gate.Following(); callers != 0 {
+		if callers, _ := gate.Tied(); callers != 0 {
 			t.Errorf("%d callers are left behind", callers)
 		}
 	})
 }
 
-// A caller who is identified anew follows with the end of the credential that counts now, whether
+// A caller who is identified anew is tied with the end of the credential that counts now, whether
 // that is later, earlier or never.
 func TestNewEndOfACredentialCounts(t *testing.T) {
 	t.Parallel()
@@ -285,7 +285,7 @@ func TestNewEndOfACredentialCounts(t *testing.T) {
 			until("never", in(1)), "now"))
 		all := make(map[string]*watcher)
 		for _, name := range []string{"later", "earlier", "never", "now"} {
-			all[name] = follow(t, gate, callerNamed(t, gate, name), name+".x")
+			all[name] = tied(t, gate, callerNamed(t, gate, name), name+".x")
 		}
 		gate.SetPolicy(watchersPolicy(t, until("later", in(3)), until("earlier", in(2)), "never",
 			until("now", in(4))))
@@ -323,7 +323,7 @@ func BenchmarkChangeOfRules(b *testing.B) {
 			gate := auth.NewGate(policies[0])
 			for i := range 10_000 {
 				name := names[i%callers]
-				follow(b, gate, callerNamed(b, gate, name), name+".x")
+				tied(b, gate, callerNamed(b, gate, name), name+".x")
 			}
 			for i := 0; b.Loop(); i++ {
 				gate.SetPolicy(policies[i%2])

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// A followedCaller is a caller with something under way.
-type followedCaller struct {
+// A tiedCaller is a caller with something under way.
+type tiedCaller struct {
 	// id is that of what the caller presented.
 	id [sha256.Size]byte
 	// caller is the caller as it was identified last.
 	caller *Caller
-	// followers are what is under way; there is at least one.
-	followers []*Follower
+	// ties are what is under way; there is at least one.
+	ties []*Tie
 	// undecided reports whether one of them came with rights of another policy than that of caller.
 	undecided bool
 	// noticed reports whether CredentialExpiring was told, or its time was over when the caller
@@ -29,40 +29,39 @@ type followedCaller struct {
 const notInCalendar = -1
 
 // due returns when the next end is to be told.
-func (c *followedCaller) due() time.Time {
+func (c *tiedCaller) due() time.Time {
 	if c.noticed {
 		return c.caller.Expires
 	}
 	return c.caller.Expires.Add(-ExpiryNotice)
 }
 
-// takeLocked removes the followers of a caller for which end holds, and returns what they follow
-// for.
-func (r *followers) takeLocked(
-	c *followedCaller,
-	end func(*Follower) bool,
+// takeLocked removes the ties of a caller for which end holds, and returns what they tie.
+func (r *ties) takeLocked(
+	c *tiedCaller,
+	end func(*Tie) bool,
 ) (ended []Underway) {
-	kept := c.followers[:0]
-	for _, f := range c.followers {
-		if end(f) {
-			ended = append(ended, f.underway)
-			f.caller = nil
+	kept := c.ties[:0]
+	for _, t := range c.ties {
+		if end(t) {
+			ended = append(ended, t.underway)
+			t.caller = nil
 			continue
 		}
-		f.index = len(kept)
-		kept = append(kept, f)
+		t.index = len(kept)
+		kept = append(kept, t)
 	}
-	clear(c.followers[len(kept):])
-	c.followers = kept
+	clear(c.ties[len(kept):])
+	c.ties = kept
 	r.count -= len(ended)
 	return ended
 }
 
-// all is the condition of [followers.takeLocked] for all followers.
-func all(*Follower) bool { return true }
+// all is the condition of [ties.takeLocked] for all ties.
+func all(*Tie) bool { return true }
 
-// followers has the callers with something under way. A caller is what was presented, however many
-// requests have presented it: 10,000 streams of one token are one caller with 10,000 followers.
+// ties has the callers with something under way. A caller is what was presented, however many
+// requests have presented it: 10,000 streams of one token are one caller with 10,000 ties.
 //
 // One timer serves the ends of all credentials.
 //
@@ -74,16 +73,16 @@ func all(*Follower) bool { return true }
 //	was identified before that
 //	ExpiryNotice before the end  it is told CredentialExpiring
 //	the credential ends          CredentialExpired
-type followers struct {
+type ties struct {
 	// deciding is held while callers are identified anew. It is locked before mu.
 	deciding sync.Mutex
 
-	// mu guards the fields below, and the callers with their followers. Nothing is locked, and
+	// mu guards the fields below, and the callers with their ties. Nothing is locked, and
 	// nothing that is under way is called, while it is held.
 	mu sync.Mutex
 	// callers are the callers by their id.
-	callers map[[sha256.Size]byte]*followedCaller
-	// count is how many followers they have.
+	callers map[[sha256.Size]byte]*tiedCaller
+	// count is how many ties they have.
 	count int
 	// calendar has those whose credential has an end.
 	calendar calendar
@@ -91,32 +90,32 @@ type followers struct {
 	timer *time.Timer
 }
 
-// newFollowers returns a registry without callers.
-func newFollowers() followers {
-	return followers{callers: make(map[[sha256.Size]byte]*followedCaller)}
+// newTies returns a registry without callers.
+func newTies() ties {
+	return ties{callers: make(map[[sha256.Size]byte]*tiedCaller)}
 }
 
 // add adds something under way to its caller. It reports whether the caller was identified by the
 // policy in force, for this request as well as for those before. If not, it must be identified
 // anew, since the change of the policy may have missed it.
-func (r *followers) add(
-	f *Follower,
+func (r *ties) add(
+	t *Tie,
 	caller *Caller,
 	u Underway,
 	policy *atomic.Pointer[Policy],
-) (c *followedCaller, current bool) {
+) (c *tiedCaller, current bool) {
 	id := caller.presented.id()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c = r.callers[id]; c == nil {
 		own := *caller
 		own.presented = caller.presented.clone()
-		c = &followedCaller{id: id, caller: &own, heapIndex: notInCalendar}
+		c = &tiedCaller{id: id, caller: &own, heapIndex: notInCalendar}
 		r.callers[id] = c
 		r.scheduleLocked(c)
 	}
-	*f = Follower{caller: c, index: len(c.followers), underway: u}
-	c.followers = append(c.followers, f)
+	*t = Tie{caller: c, index: len(c.ties), underway: u}
+	c.ties = append(c.ties, t)
 	r.count++
 	inForce := policy.Load() // A change that comes later finds this caller.
 	current = caller.policy == inForce && c.caller.policy == inForce
@@ -124,29 +123,29 @@ func (r *followers) add(
 	return c, current
 }
 
-// remove removes a follower.
-func (r *followers) remove(f *Follower) {
+// remove removes a tie.
+func (r *ties) remove(t *Tie) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := f.caller
+	c := t.caller
 	if c == nil {
 		return
 	}
-	last := len(c.followers) - 1
-	moved := c.followers[last]
-	c.followers[f.index], moved.index = moved, f.index
-	c.followers[last] = nil
-	c.followers = c.followers[:last]
-	f.caller = nil
+	last := len(c.ties) - 1
+	moved := c.ties[last]
+	c.ties[t.index], moved.index = moved, t.index
+	c.ties[last] = nil
+	c.ties = c.ties[:last]
+	t.caller = nil
 	r.count--
 	r.dropIfIdleLocked(c)
 }
 
 // all returns the callers.
-func (r *followers) all() []*followedCaller {
+func (r *ties) all() []*tiedCaller {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := make([]*followedCaller, 0, len(r.callers))
+	all := make([]*tiedCaller, 0, len(r.callers))
 	for _, c := range r.callers {
 		all = append(all, c)
 	}
@@ -154,8 +153,8 @@ func (r *followers) all() []*followedCaller {
 }
 
 // dropIfIdleLocked forgets a caller with nothing under way.
-func (r *followers) dropIfIdleLocked(c *followedCaller) {
-	if len(c.followers) > 0 || r.callers[c.id] != c {
+func (r *ties) dropIfIdleLocked(c *tiedCaller) {
+	if len(c.ties) > 0 || r.callers[c.id] != c {
 		return
 	}
 	delete(r.callers, c.id)
@@ -166,7 +165,7 @@ func (r *followers) dropIfIdleLocked(c *followedCaller) {
 
 // scheduleLocked puts a caller where its next end belongs in the calendar, or removes it if its
 // credential has none.
-func (r *followers) scheduleLocked(c *followedCaller) {
+func (r *ties) scheduleLocked(c *tiedCaller) {
 	switch listed := c.heapIndex != notInCalendar; {
 	case !c.caller.Expires.IsZero():
 		if !c.noticed && time.Until(c.due()) <= 0 {
@@ -187,7 +186,7 @@ func (r *followers) scheduleLocked(c *followedCaller) {
 const maxSleep = 10 * time.Second
 
 // setTimerLocked makes the timer fire when the first caller in the calendar is due.
-func (r *followers) setTimerLocked() {
+func (r *ties) setTimerLocked() {
 	if len(r.calendar) == 0 {
 		return // If the timer fires all the same, it finds nothing.
 	}
@@ -207,7 +206,7 @@ type told struct {
 }
 
 // tellDue tells those whose credential is about to end, or has ended.
-func (r *followers) tellDue() {
+func (r *ties) tellDue() {
 	for _, t := range r.takeDue() {
 		for _, u := range t.underway {
 			u.End(t.reason, t.until)
@@ -216,7 +215,7 @@ func (r *followers) tellDue() {
 }
 
 // takeDue returns what is due now, and sets the timer for the next.
-func (r *followers) takeDue() (due []told) {
+func (r *ties) takeDue() (due []told) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for now := time.Now(); len(r.calendar) > 0 && !now.Before(r.calendar[0].due()); {
@@ -227,8 +226,8 @@ func (r *followers) takeDue() (due []told) {
 			t.underway = r.takeLocked(c, all)
 			r.dropIfIdleLocked(c)
 		} else {
-			for _, f := range c.followers {
-				t.underway = append(t.underway, f.underway)
+			for _, tie := range c.ties {
+				t.underway = append(t.underway, tie.underway)
 			}
 			c.noticed = true
 			heap.Fix(&r.calendar, 0)
@@ -241,7 +240,7 @@ func (r *followers) takeDue() (due []told) {
 
 // A calendar is a heap of callers, with the one on top to which an end is told first. It implements
 // [heap.Interface].
-type calendar []*followedCaller
+type calendar []*tiedCaller
 
 // Len returns the number of callers.
 func (h calendar) Len() int { return len(h) }
@@ -257,7 +256,7 @@ func (h calendar) Swap(i, j int) {
 
 // Push adds a caller at the end. It is for the heap package.
 func (h *calendar) Push(x any) {
-	c := x.(*followedCaller)
+	c := x.(*tiedCaller)
 	c.heapIndex = len(*h)
 	*h = append(*h, c)
 }

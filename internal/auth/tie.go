@@ -32,46 +32,46 @@ const (
 type Underway interface {
 	// StillAllowed reports whether it may go on with the rights that its caller has now, which it
 	// must not keep. It must not call the gate. It can also be called while or shortly after its
-	// [Follower] is closed.
+	// [Tie] is closed.
 	StillAllowed(*Rights) bool
 
 	// End is called when the rights with which it began are gone, or about to be. If the reason is
 	// the end of its credential, until is the time of that end. End is called on another goroutine,
-	// perhaps once more while or after its [Follower] is closed, and must not block.
+	// perhaps once more while or after its [Tie] is closed, and must not block.
 	End(reason End, until time.Time)
 }
 
-// A Follower ties something under way to its caller, so that it ends with the caller's rights.
-// [Gate.Follow] sets it. It is small, since each stream has one, and must not be copied. The zero
-// Follower follows nobody.
-type Follower struct {
-	// caller is the caller; nil if nobody is followed.
-	caller *followedCaller
-	// index is the place among the followers of the caller.
+// A Tie ties something under way to its caller, so that it ends with the caller's rights.
+// [Gate.Tie] sets it. It is small, since each stream has one, and must not be copied. The zero
+// Tie is to nobody.
+type Tie struct {
+	// caller is the caller; nil if the tie is to nobody.
+	caller *tiedCaller
+	// index is the place among the ties of the caller.
 	index int
 	// underway is what ends.
 	underway Underway
 }
 
-// Follow makes something that is under way end with the rights of its caller, until the follower is
+// Tie makes something that is under way end with the rights of its caller, until the tie is
 // closed. If the caller was identified by a policy that is not in force any more, it is identified
-// anew first. So nothing slips through a change of rules, if it follows before it begins to send.
+// anew first. So nothing slips through a change of rules, if it is tied before it begins to send.
 // If the credential has no end, or the rights are those that the caller has still, u hears nothing.
-func (g *Gate) Follow(f *Follower, caller *Caller, u Underway) {
-	followed, current := g.followers.add(f, caller, u, &g.policy)
+func (g *Gate) Tie(t *Tie, caller *Caller, u Underway) {
+	tied, current := g.ties.add(t, caller, u, &g.policy)
 	if !current {
-		g.decideAnew(followed)
+		g.decideAnew(tied)
 	}
 }
 
-// Close ends the following. It can be called more than once, and for the zero Follower.
-func (g *Gate) Close(f *Follower) { g.followers.remove(f) }
+// Close ends a tie. It can be called more than once, and for the zero Tie.
+func (g *Gate) Close(t *Tie) { g.ties.remove(t) }
 
-// Following returns how many callers have something under way, and how much that is.
-func (g *Gate) Following() (callers, underway int) {
-	g.followers.mu.Lock()
-	defer g.followers.mu.Unlock()
-	return len(g.followers.callers), g.followers.count
+// Tied returns how many callers have something under way, and how much that is.
+func (g *Gate) Tied() (callers, underway int) {
+	g.ties.mu.Lock()
+	defer g.ties.mu.Unlock()
+	return len(g.ties.callers), g.ties.count
 }
 
 // Current returns the caller as it is now: with the rights that the policy in force gives it. It
@@ -99,7 +99,7 @@ func (g *Gate) SetPolicy(policy *Policy) {
 
 // DecideAnew ends what is not allowed any more. It is for changes outside of the policy, such as
 // other keys of an issuer; SetPolicy does the same.
-func (g *Gate) DecideAnew() { g.decideAnew(g.followers.all()...) }
+func (g *Gate) DecideAnew() { g.decideAnew(g.ties.all()...) }
 
 // identityKey makes the ids of callers worthless outside of this process.
 var identityKey = func() (key [32]byte) {
