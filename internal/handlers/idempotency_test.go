@@ -158,8 +158,8 @@ func TestRetryAfterALostAcknowledgement(t *testing.T) {
 	}
 }
 
-// loseAcknowledgement sends a request whose message to NATS, which contains the text, arrives, while
-// its acknowledgement does not come in time. The answer must be 504. On a busy machine the short
+// loseAcknowledgement sends a request whose message to NATS, which contains the text, arrives. Its
+// acknowledgement does not come in time, and the answer must be 504. On a busy machine the short
 // timeout of the gateway can end before the message is sent, so that nothing is done; then the
 // request is sent again.
 func (g *gateway) loseAcknowledgement(t *testing.T, message string, send func() *answer) {

@@ -201,8 +201,8 @@ func TestPassedThroughStreamsEndWithThePassword(t *testing.T) {
 	bob.until("put")
 }
 
-// A request whose user NATS revokes after it was found out, and before anything is tied to it, ends as
-// all others do. So it does if it must ask NATS about its bucket first.
+// A request whose user NATS revokes after it was found out, and before anything is tied to it, ends
+// as all others do. So it does if it must ask NATS about its bucket first.
 func TestPassedThroughBodyEndsWithAPasswordOfAMomentBefore(t *testing.T) {
 	t.Parallel()
 	for _, bucket := range []string{"shop", "other"} {

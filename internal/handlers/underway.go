@@ -204,8 +204,8 @@ func (u *underway) close() {
 func (u *underway) hasEnded() bool { return u != nil && u.ended.Load() }
 
 // whyEnded returns the error of a request. If its caller has lost its rights meanwhile, that is why
-// the request has failed, whatever err says. A request that nothing has ended yet can find that NATS
-// is not there for the identity of its caller any more, since that is revoked.
+// the request has failed, whatever err says. A request that nothing has ended yet can find that
+// NATS is not there for the identity of its caller any more, since that is revoked.
 func (x *exchange) whyEnded(err error) error {
 	switch {
 	case err == nil:

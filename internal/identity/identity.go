@@ -107,8 +107,8 @@ func (i *Identity) Retain() {
 }
 
 // HasEnded reports whether the identity serves nobody new, mostly since NATS does not accept its
-// credential any more. Whoever ties something to its caller looks here after that: [Options.Revoked] is
-// told once, and ends what is tied by then.
+// credential any more. Whoever ties something to its caller looks here after that:
+// [Options.Revoked] is told once, and ends what is tied by then.
 func (i *Identity) HasEnded() bool {
 	i.pool.mu.Lock()
 	defer i.pool.mu.Unlock()
