@@ -161,12 +161,13 @@ func TestGetFromMemoryHasEveryAcknowledgedWrite(t *testing.T) {
 			}
 		}
 	})
+	var over atomic.Bool
 	began, before := time.Now(), gateways[0].fromMemory(t)
 	for _, g := range gateways {
 		for range crowded {
 			readers.Go(func() {
 				s := g.session(t)
-				for time.Since(began) < 2*time.Second {
+				for !over.Load() {
 					least := acknowledged.Load()
 					a := s.do(t, "GET", "/buckets/shop/keys/hot", nil)
 					if least > 0 && a.revision(t) < least {
@@ -176,14 +177,15 @@ func TestGetFromMemoryHasEveryAcknowledgedWrite(t *testing.T) {
 			})
 		}
 	}
+	eventually(t, "enough reads, some of them from memory", func() bool {
+		some := gateways[0].fromMemory(t) > before
+		return time.Since(began) > 2*time.Second && (some || raceEnabled)
+	})
+	over.Store(true)
 	readers.Wait()
 	close(stop)
 	background.Wait()
-	if read := gateways[0].fromMemory(t) - before; read == 0 {
-		t.Error("nothing was read from memory")
-	} else {
-		t.Logf("%v reads were answered from memory", read)
-	}
+	t.Logf("%v reads were answered from memory", gateways[0].fromMemory(t)-before)
 }
 
 // What was written through one gateway is there for whoever names its tag at another one, also
