@@ -214,7 +214,7 @@ func testConfigChange(t *testing.T, change configChange, how string) {
 	}
 	w.pollFor(3 * time.Second) // what has an end vanishes meanwhile
 	if change.inexact {
-		if _, exact, _ := w.Bookmark(); exact {
+		if _, exact, _, _ := w.Bookmark(); exact {
 			t.Error("exact, though messages vanish without a word")
 		}
 		return
@@ -277,7 +277,7 @@ func TestStreamThatDiscardsTheOldestIsNeverExact(t *testing.T) {
 	put(t, native, "b", "2")
 	w.untilRevision(put(t, native, "c", "3"))
 	natstest.Holds(t, time.Second, "nothing is exact", func() bool {
-		_, exact, _ := w.Bookmark()
+		_, exact, _, _ := w.Bookmark()
 		return !exact
 	})
 }

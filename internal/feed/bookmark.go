@@ -37,23 +37,24 @@ func (s *Subscription) isExact() bool {
 }
 
 // Bookmark returns the point that the subscription has reached, and whether the state there is
-// exact. If it is not, BecameExact follows as soon as it is, unless something is skipped for
-// longer than a second. ok is false if there is no point yet. A subscription that was told that
+// exact, with its digest then, if that is wanted and known. If it is not exact, BecameExact
+// follows as soon as it is, unless something is skipped for longer than a second. ok is false if
+// there is no point yet. A subscription that was told that
 // the bucket is missing has reached the point that came with that.
-func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
+func (s *Subscription) Bookmark() (p Point, exact bool, digest string, ok bool) {
 	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if s.state == toldMissing {
-		return nowhere, false, true
+		return nowhere, false, "", true
 	}
 	if s.isVoid() || f.status.state == missing {
-		return Point{}, false, false // what was sent is void, and the client has yet to be told so
+		return Point{}, false, "", false // what was sent is void, and the client will be told so
 	}
 	switch s.state {
 	case following:
 		if s.owesRemovals || s.era != f.journal.era {
-			return Point{}, false, false // it may be beyond what it has yet to be told
+			return Point{}, false, "", false // it may be beyond what it has yet to be told
 		}
 		if s.pending == 0 {
 			s.cursor = max(s.cursor, f.journal.Revision)
@@ -66,17 +67,17 @@ func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
 		if s.wantsExact = !exact && s.folds && !s.syncDue && f.status.state == live; s.wantsExact {
 			f.waiters.forExact[s] = struct{}{}
 		}
-		return p, exact, s.nameable(p)
+		return p, exact, s.digestText(exact), s.nameable(p)
 	case inReading:
 		if s.readCursor.reading.key.replay {
 			p = s.pointAtSent()
-			return p, false, s.nameable(p)
+			return p, false, "", s.nameable(p)
 		}
 		if s.to == 0 {
-			return Point{}, false, false
+			return Point{}, false, "", false
 		}
 		to := kv.Position{Epoch: f.journal.Epoch, Revision: s.to, Check: s.toCheck}
-		return Point{Position: to, InSnapshot: true, Sent: s.sent}, false, true
+		return Point{Position: to, InSnapshot: true, Sent: s.sent}, false, "", true
 	}
-	return Point{}, false, false
+	return Point{}, false, "", false
 }

@@ -44,7 +44,7 @@ func TestBookmarkWaitsForTheReset(t *testing.T) {
 			case <-time.After(patience):
 				t.Fatal("not woken")
 			}
-			if p, exact, ok := w.Bookmark(); ok && (exact || p != before) {
+			if p, exact, _, ok := w.Bookmark(); ok && (exact || p != before) {
 				t.Errorf("before the reset the position is %v, exact %t; it was %v",
 					p, exact, before)
 			}

@@ -141,6 +141,9 @@ type Event struct {
 	Keys int
 	// Exact comes with Synced: the state is exact at Point.
 	Exact bool
+	// Digest comes with Synced if that is exact, and with BecameExact, where it is wanted and
+	// known: the digest of the state at Point. See [copies.Sum].
+	Digest string
 }
 
 // A Point is how far a subscription has come. An event's id is made of one.

@@ -60,6 +60,7 @@
 //	removal       a key that is gone, though nothing in the stream says so
 //	copy          the bucket's current entries in memory; see the package copies
 //	current       of a copy, as of a time: it has everything that was stored by then
+//	digest        a checksum of a state, which clients compare with what they hold; see digest.go
 //	absence       a subscription found the bucket missing before the source did
 //	exact         of a position: folding the changes up to it gives exactly the bucket's state
 //	fresh         of a position, for a caller: exact, and not before what the leader had when it

@@ -39,7 +39,7 @@ func TestExactPointsComeBesideBusyWriters(t *testing.T) {
 					}
 				}
 				bookmarks++
-				if point, isExact, ok := w.Bookmark(); ok && isExact {
+				if point, isExact, _, ok := w.Bookmark(); ok && isExact {
 					exact++
 					claims[point.Revision] = w.state["k"]
 				}
@@ -94,7 +94,7 @@ func TestExactPointFollowsABookmarkThatIsNotExact(t *testing.T) {
 	defer stop.Store(true)
 	natstest.Eventually(t, patience, "a bookmark that is not exact", func() bool {
 		w.pollAll()
-		_, exact, ok := w.Bookmark()
+		_, exact, _, ok := w.Bookmark()
 		return ok && !exact
 	})
 	e := w.untilKind(feed.BecameExact)

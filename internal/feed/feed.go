@@ -96,6 +96,8 @@ type Feed struct {
 	readings map[readingKey]*reading
 	// memory is the bucket's copy in memory.
 	memory memory
+	// digests has the sets of filters of which subscriptions tell digests, by their names.
+	digests map[string]*digestSet
 	// dueReadings are to be started by startReadings, once the lock is released.
 	dueReadings []*reading
 }
@@ -111,6 +113,7 @@ func newFeed(h *Hub, name kv.BucketName) *Feed {
 		interests: newInterests(),
 		subs:      make(map[*Subscription]struct{}),
 		readings:  make(map[readingKey]*reading),
+		digests:   make(map[string]*digestSet),
 		now:       time.Now,
 	}
 	f.crowd = newCrowd(f.now())

@@ -129,6 +129,9 @@ type Hub struct {
 	// copyMemory bounds the copies of all feeds, in bytes; nil if there are none.
 	copyMemory *bound.Bound
 
+	// digestPlaces bounds the sets of filters of which digests are kept.
+	digestPlaces *bound.Bound
+
 	// keeper keeps the feeds of chosen buckets; nil if there are none. Hubs beside this one have
 	// none.
 	keeper *keeper
@@ -243,6 +246,7 @@ func (h *Hub) Beside(client *kvclient.Client, places *Places) *Hub {
 		logMemory:    h.logMemory,
 		keyMemory:    h.keyMemory,
 		copyMemory:   h.copyMemory,
+		digestPlaces: h.digestPlaces,
 
 		feeds: make(map[kv.BucketName]*Feed),
 	}
@@ -269,6 +273,7 @@ func newHub(options Options) *Hub {
 		logMemory:    logBound(options.Bounds, options.AllLogs),
 		keyMemory:    keyBound(options.Bounds),
 		copyMemory:   copyBound(options.Bounds, options.Memory),
+		digestPlaces: digestBound(options.Bounds),
 
 		feeds: make(map[kv.BucketName]*Feed),
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"kvgateway/internal/feed/copies"
 	"kvgateway/internal/kv"
 )
 
@@ -26,6 +27,8 @@ type client struct {
 	synced bool
 	// asleep: there was nothing to send when it polled last.
 	asleep bool
+	// foreign: what it holds is of another gateway, and does not say what expires.
+	foreign bool
 	held
 	// past is what it held at each id that it got, the oldest first.
 	past []held
@@ -74,8 +77,9 @@ func (c *client) arrive() {
 		return
 	}
 	options := SubscribeOptions{
-		Filters: c.filters, IncludeHistory: c.name == 1, Removals: c.removals,
+		Filters: c.filters, IncludeHistory: c.name == 1, Removals: c.removals, Digest: true,
 	}
+	c.foreign = false
 	c.held = held{staged: make(map[string]string)}
 	switch {
 	case w.otherGateway():
@@ -83,7 +87,7 @@ func (c *client) arrive() {
 			state: w.selected(w.last, c.filters), last: w.last,
 			point: &Point{Position: w.position()},
 		}
-		options.Resume = c.point
+		options.Resume, c.foreign = c.point, true
 	case len(c.past) > 0 && (w.calm || w.rand.IntN(10) > 0):
 		recent := len(c.past) - 1 - w.rand.IntN(min(1+w.rand.IntN(30), len(c.past)))
 		c.held = c.past[recent].clone()
@@ -122,6 +126,7 @@ func (c *client) arrive() {
 	s.attach(false)
 	w.feed.mu.Unlock()
 	w.collect()
+	s.joinDigest()
 	c.s, c.stamp = s, s.Stamp()
 	s.wake()
 	w.note("client %d comes with %+v", c.name, c.point)
@@ -218,13 +223,14 @@ func (c *client) heartbeat() {
 
 // bookmark asks for one, and compares the state if it is said to be exact.
 func (c *client) bookmark() {
-	point, exact, ok := c.s.Bookmark()
+	point, exact, digest, ok := c.s.Bookmark()
 	if !ok {
 		return
 	}
 	c.remember(point)
 	if exact {
 		c.compare(point)
+		c.compareDigest(point, digest)
 	}
 }
 
@@ -242,6 +248,7 @@ func (c *client) receive(e Event) {
 		w.note("client %d: reset %s", c.name, e.Reason)
 		w.counts["reset "+e.Reason]++
 		c.staged, c.last, c.synced, c.stamp = make(map[string]string), 0, false, e.Stamp
+		c.foreign = false
 		c.remember(e.Point)
 	case Removed:
 		c.drop(e.Removed)
@@ -260,11 +267,13 @@ func (c *client) receive(e Event) {
 		c.remember(e.Point)
 		if e.Exact {
 			c.compare(e.Point)
+			c.compareDigest(e.Point, e.Digest)
 		}
 	case BecameExact:
 		w.counts["became exact"]++
 		c.remember(e.Point)
 		c.compare(e.Point)
+		c.compareDigest(e.Point, e.Digest)
 	case Changed:
 		c.change(e.Change)
 	}
@@ -300,13 +309,39 @@ func (c *client) change(change *Change) {
 	c.remember(point)
 }
 
+// compareDigest compares the digest that was told at an exact point with that of what the client
+// holds: it is of the point, however far the feed is ahead. While the feed has yet to hear of
+// purges, a client that has just read a snapshot may know more than the feed.
+func (c *client) compareDigest(p Point, digest string) {
+	w := c.world
+	if digest == "" || c.foreign || !w.knowsAll() {
+		w.counts["no digest"]++
+		return
+	}
+	w.counts["digest"]++
+	if p.Revision < w.feed.journal.Revision {
+		w.counts["digest behind the feed"]++
+	}
+	var sum copies.Sum
+	for key, value := range c.state {
+		revision, _, _ := strings.Cut(value, ".")
+		n, err := strconv.ParseUint(revision, 10, 64)
+		if err == nil && !strings.Contains(value, " until ") {
+			sum.Add(&kv.Entry{Key: key, Position: kv.Position{Revision: kv.Revision(n)}}, 1)
+		}
+	}
+	if digest != sum.String() {
+		w.fail("client %d has %v at %d, the digest %s; it was told %s",
+			c.name, c.state, p.Revision, sum, digest)
+	}
+}
+
 // compare compares what the client holds with the model, at a point that is called exact. It does
 // not while the feed has yet to hear of purges, new settings or losses, since nobody can be right
 // then.
 func (c *client) compare(p Point) {
 	w := c.world
-	known := w.knowsPurges == w.purges && w.knowsUpdates == w.updates && w.knowsLosses == w.losses
-	if !known || p.Epoch != w.epoch || w.missing {
+	if !w.knowsAll() || p.Epoch != w.epoch || w.missing {
 		return
 	}
 	w.counts["exact"]++

@@ -27,6 +27,7 @@ type modelLoad struct {
 // loadSome lets the load of the feed's copy go on, or begins one.
 func (w *world) loadSome() {
 	f, l := w.feed, w.load
+	f.beginDigests(f.dueDigestsLocked())
 	f.memory.retryAt = time.Time{}
 	switch {
 	case l == nil:
@@ -74,6 +75,11 @@ func (w *world) loadOn(l *modelLoad, count int) {
 	l.planned = l.planned[count:]
 }
 
+// knowsAll reports whether the feed has heard of all purges, new settings and losses.
+func (w *world) knowsAll() bool {
+	return w.knowsPurges == w.purges && w.knowsUpdates == w.updates && w.knowsLosses == w.losses
+}
+
 // compareCopy compares the feed's copy with the model, at a position that is exact. See
 // client.compare for when nobody can be right.
 func (w *world) compareCopy() {
@@ -91,7 +97,7 @@ func (w *world) compareCopy() {
 			w.fail("the copy keeps what was before the log, which begins at %d", h)
 		}
 	}
-	known := w.knowsPurges == w.purges && w.knowsUpdates == w.updates && w.knowsLosses == w.losses
+	known := w.knowsAll()
 	if v.Position() != f.journal.Position {
 		w.fail("the copy is at %v, the feed at %v", v.Position(), f.journal.Position)
 	}

@@ -271,7 +271,7 @@ func (w *watcher) untilExact(at kv.Revision) feed.Point {
 			w.fold(e)
 			w.told = append(w.told, e)
 		}
-		p, exact, ok := w.Bookmark()
+		p, exact, _, ok := w.Bookmark()
 		point = p
 		return ok && exact && p.Revision >= at
 	})
@@ -312,7 +312,7 @@ func (w *watcher) untilHolds(state map[string]string) {
 			w.fold(e)
 			w.told = append(w.told, e)
 		}
-		_, exact, ok := w.Bookmark()
+		_, exact, _, ok := w.Bookmark()
 		return ok && exact && maps.Equal(w.state, state)
 	})
 }
@@ -352,7 +352,7 @@ func (w *watcher) untilStored(native jetstream.KeyValue) {
 	}()
 	natstest.Eventually(w.t, patience, "what is held is what is stored", func() bool {
 		w.pollAll()
-		_, exact, ok := w.Bookmark()
+		_, exact, _, ok := w.Bookmark()
 		held, stored = w.unexpired(), storedIn(w.t, native)
 		return ok && exact && maps.Equal(held, stored)
 	})

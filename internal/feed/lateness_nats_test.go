@@ -123,7 +123,7 @@ func TestMarkerThatExpiresDuringAStallIsNoticed(t *testing.T) {
 	proxy.Resume()
 	natstest.Eventually(t, patience, "the bucket's state", func() bool {
 		w.pollAll()
-		_, exact, _ := w.Bookmark()
+		_, exact, _, _ := w.Bookmark()
 		return exact && reflect.DeepEqual(w.unexpired(), storedIn(t, kv))
 	})
 }

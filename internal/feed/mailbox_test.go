@@ -128,7 +128,7 @@ func TestPurgeWhoseAdvisoryWasDroppedIsAReset(t *testing.T) {
 					state[e.Change.Key] = true
 				}
 			}
-			_, exact, _ := s.Bookmark()
+			_, exact, _, _ := s.Bookmark()
 			return exact && maps.Equal(state, want)
 		}
 	}

@@ -138,6 +138,14 @@ func (f *Feed) beginCopyLocked() *copies.Copy {
 	return c
 }
 
+// tendCopy does what is due for the copy. It belongs to the source's goroutine, and waits for
+// nothing.
+func (src *source) tendCopy() {
+	src.loadCopyIfDue()
+	src.checkCopyIfDue()
+	src.beginDigestsIfDue()
+}
+
 // copyScanned notes that the scan for a copy has ended. Last is the stream's last revision after
 // that: what the scan has missed was overwritten up to there.
 func (f *Feed) copyScanned(c *copies.Copy, last kv.Revision) {

@@ -312,6 +312,7 @@ func (s *Subscription) atLogEnd(events []Event) []Event {
 	if s.syncDue && s.cursor >= s.syncFrom && f.journal.Revision >= s.syncFrom {
 		s.syncDue = false
 		synced := Event{Kind: Synced, Point: s.currentPoint(), Keys: s.keys, Exact: s.isExact()}
+		synced.Digest = s.digestText(synced.Exact)
 		events = append(events, synced)
 	}
 	if !s.wantsExact {
@@ -319,7 +320,7 @@ func (s *Subscription) atLogEnd(events []Event) []Event {
 	}
 	if p := s.currentPoint(); s.isExact() && s.nameable(p) {
 		s.wantsExact = false
-		return append(events, Event{Kind: BecameExact, Point: p})
+		return append(events, Event{Kind: BecameExact, Point: p, Digest: s.digestText(true)})
 	}
 	f.waiters.forExact[s] = struct{}{} // more was skipped meanwhile
 	return events

@@ -116,7 +116,7 @@ func (c *tourist) visit(polls int, untilRevision kv.Revision) {
 		if len(events) > 0 {
 			continue
 		}
-		point, exact, ok := s.Bookmark()
+		point, exact, _, ok := s.Bookmark()
 		if ok {
 			c.point = &point
 		}

@@ -366,8 +366,7 @@ func (src *source) receive(
 			}
 		}
 		inquiry.send(ctx)
-		src.loadCopyIfDue()
-		src.checkCopyIfDue()
+		src.tendCopy()
 	}
 }
 

@@ -20,6 +20,8 @@ type SubscribeOptions struct {
 	IgnoreDeletes bool
 	// Removals: Removed is told where keys are gone without a marker, instead of a reset.
 	Removals bool
+	// Digest: where it is exact, it tells a digest of the state, if one is known.
+	Digest bool
 	// NoValues: snapshots and replays are read without values.
 	NoValues bool
 
@@ -186,6 +188,8 @@ type Subscription struct {
 	wantsExact bool
 	// lags counts the resets in a row since the subscription was last at the end of the log.
 	lags int
+	// digest is the one that it tells; nil for none.
+	digest *digestSet
 	// toldStale: the subscription was told that the source is lost, and not yet that it is back.
 	toldStale bool
 	// owesRemovals: removals from the number nextRemoval on may have to be told; see removals.
@@ -239,6 +243,7 @@ func (h *Hub) Subscribe(
 		s.memory.Release()
 		return nil, err
 	}
+	s.joinDigest()
 	h.stats.Subscriptions.Add(1)
 	s.wake()
 	return s, nil
@@ -281,6 +286,7 @@ func (s *Subscription) detach() {
 	delete(f.subs, s)
 	delete(f.waiters.forExact, s)
 	f.interests.remove(s)
+	s.leaveDigestLocked()
 	s.relocate()
 	s.state = ended
 }

@@ -116,6 +116,7 @@ func parseWatch(x *exchange) (*watchRequest, error) {
 		IgnoreDeletes:  x.query.Get("ignore_deletes") == "true",
 		Removals:       x.query.Get("removals") == "event",
 		NoValues:       w.form == kv.ValueNone,
+		Digest:         x.query.Get("digest") == "true",
 	}
 	if w.start.IncludeHistory && w.start.UpdatesOnly {
 		return nil, problem.OfParameter("updates_only",

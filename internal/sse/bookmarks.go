@@ -38,7 +38,7 @@ func (f *Follower) Begin(b []byte) []byte {
 	for i := range f.subscriptions {
 		s := &f.subscriptions[i]
 		if s.positioned && !f.options.OneBucket {
-			if point, _, ok := s.Bookmark(); ok {
+			if point, _, _, ok := s.Bookmark(); ok {
 				s.moveTo(point)
 			}
 		}
@@ -75,14 +75,14 @@ func (f *Follower) appendBookmarks(b []byte, chosen func(*track) bool) (_ []byte
 		if !chosen(s) {
 			continue
 		}
-		point, exact, ok := s.Bookmark()
+		point, exact, digest, ok := s.Bookmark()
 		if !ok {
 			continue
 		}
 		known = true
 		s.moveTo(point)
 		if !f.options.BareBookmarks {
-			b = s.encoder.AppendBookmark(b, f.currentID(), point, exact)
+			b = s.encoder.AppendBookmark(b, f.currentID(), point, exact, digest)
 		}
 	}
 	if known && f.options.BareBookmarks {

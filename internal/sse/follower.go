@@ -279,7 +279,7 @@ func (f *Follower) appendEvent(b []byte, e *feed.Event) []byte {
 		if f.options.BareBookmarks {
 			return b // An id alone does not say that the state is exact.
 		}
-		return s.encoder.AppendBookmark(b, f.currentID(), e.Point, true)
+		return s.encoder.AppendBookmark(b, f.currentID(), e.Point, true, e.Digest)
 	}
 	return s.encoder.AppendNotice(b, nil, *e)
 }

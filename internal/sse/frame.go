@@ -191,6 +191,8 @@ type members struct {
 	Keys *int `json:"keys,omitempty"`
 	// Exact says whether the entries sent so far are the state of the bucket at Revision.
 	Exact *bool `json:"exact,omitempty"`
+	// Digest is the digest of that state, if it is wanted and known.
+	Digest string `json:"digest,omitempty"`
 	// Reason is why a stream was reset or ends.
 	Reason string `json:"reason,omitempty"`
 	// Removed has the keys that are gone without a marker.
@@ -210,6 +212,7 @@ func (e *Encoder) AppendNotice(dst, id []byte, event feed.Event) []byte {
 	switch event.Kind {
 	case feed.Synced:
 		name, m.Revision, m.Exact = "sync", &event.Point.Revision, &event.Exact
+		m.Digest = event.Digest
 		if event.Keys >= 0 {
 			m.Keys = &event.Keys
 		}
@@ -233,8 +236,11 @@ func (e *Encoder) AppendNotice(dst, id []byte, event feed.Event) []byte {
 }
 
 // AppendBookmark appends the bookmark event of a bucket at a point. Within a snapshot its revision
-// is the one that was sent last, since what follows is above it.
-func (e *Encoder) AppendBookmark(dst, id []byte, p feed.Point, exact bool) []byte {
+// is the one that was sent last, since what follows is above it. Digest is that of the state there;
+// "" for none.
+func (e *Encoder) AppendBookmark(
+	dst, id []byte, p feed.Point, exact bool, digest string,
+) []byte {
 	revision := p.Revision
 	if p.InSnapshot {
 		revision = p.Sent
@@ -243,7 +249,11 @@ func (e *Encoder) AppendBookmark(dst, id []byte, p feed.Point, exact bool) []byt
 	data := append(make([]byte, 0, 128), `{"bucket":"`...)
 	data = append(data, e.Bucket.String()...) // names need no escaping
 	data = strconv.AppendUint(append(data, `","revision":`...), uint64(revision), 10)
-	data = append(strconv.AppendBool(append(data, `,"exact":`...), exact), '}')
+	data = strconv.AppendBool(append(data, `,"exact":`...), exact)
+	if digest != "" {
+		data = append(append(append(data, `,"digest":"`...), digest...), '"')
+	}
+	data = append(data, '}')
 	return e.AppendEvent(dst, id, "bookmark", data)
 }
 

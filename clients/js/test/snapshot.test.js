@@ -1,5 +1,6 @@
 /** Tests what a view library sees of a live map, its digest, and keys that are gone. */
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { digestOf } from "../build/digest.js";
 import { createClient } from "../dist/kvgateway.js";
@@ -143,6 +144,13 @@ test("the digest is the sum of FNV-1a of what does not expire", () => {
   }
   const expiring = { key: "e", revision: 1, expires: "2999-01-01T00:00:00Z" };
   assert.equal(digestOf([...entries, expiring]), digestByBigInt(entries));
+});
+
+test("the digest is that of the gateway's test vectors", async () => {
+  const file = new URL("../../../api/digest-vectors.json", import.meta.url);
+  const vectors = JSON.parse(await readFile(file, "utf8"));
+  assert.ok(vectors.length > 0);
+  for (const { entries, digest } of vectors) assert.equal(digestOf(entries), digest);
 });
 
 test("what is not what the digest says is fetched anew, once", async (t) => {

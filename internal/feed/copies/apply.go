@@ -134,6 +134,7 @@ func (c *Copy) settle(exact bool) {
 	}
 	for _, e := range h.entries {
 		c.bytes -= e.bytes()
+		c.at = e.Position
 		c.put(e)
 	}
 	c.at = h.at

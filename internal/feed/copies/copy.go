@@ -101,6 +101,8 @@ type Copy struct {
 	bytes int64
 	// room is how many bytes the hold has.
 	room int64
+	// digests are those that are kept.
+	digests digests
 }
 
 // New returns an empty copy, which is loading. The feed's position is at.
@@ -170,8 +172,13 @@ func (c *Copy) Remove(key string, upTo kv.Revision) {
 		return
 	}
 	c.noteGone(key, upTo)
+	found, ok := c.byKey.Get(keyed{key: key})
+	ok = ok && found.entry.Revision <= upTo
+	if c.held.isHolding() || ok && isDigested(&found.entry) {
+		c.interrupt(key, max(c.at.Revision, c.held.at.Revision))
+	}
 	c.held.remove(c, key, upTo)
-	if found, ok := c.byKey.Get(keyed{key: key}); ok && found.entry.Revision <= upTo {
+	if ok {
 		c.drop(found.version)
 	}
 	c.goesOn()
@@ -341,6 +348,7 @@ func (c *Copy) count(v *version, n int) {
 		c.unsureMarkers += n
 	case !v.entry.IsMarker():
 		c.values += n
+		c.digest(v, n)
 	}
 }
 
@@ -348,13 +356,6 @@ func (c *Copy) count(v *version, n int) {
 func (c *Copy) forget(v *version) {
 	c.cut(v)
 	c.bytes -= v.bytes()
-}
-
-// cut cuts the chain behind a version. mu is held.
-func (c *Copy) cut(v *version) {
-	for v = v.earlier.Swap(nil); v != nil; v = v.earlier.Swap(nil) {
-		c.bytes -= v.bytes()
-	}
 }
 
 // goesOn takes the memory that the copy needs by now, and gives back what it does not. It reports
@@ -387,7 +388,7 @@ func (c *Copy) end(why Lost) {
 	c.ended, c.lost, c.complete = true, why, false
 	c.current.Store(nil)
 	c.plant() // views may still read the trees that there were
-	c.held, c.chained, c.forgotten = held{}, nil, nil
+	c.held, c.chained, c.forgotten, c.digests = held{}, nil, nil, digests{}
 	c.bytes, c.room, c.values, c.unsureValues, c.unsureMarkers = 0, 0, 0, 0, 0
 	c.hold.Release()
 }

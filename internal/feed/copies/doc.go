@@ -68,5 +68,6 @@
 //	version.go  an entry in the copy, and its chain of earlier ones
 //	expiry.go   the end of times to live, and what is unsure then
 //	view.go     views, and reading by key and by revision
+//	digest.go   digests of what filters select
 //	ranges.go   which ranges of keys filters select
 package copies

@@ -46,7 +46,18 @@ type world struct {
 	complete kv.Revision
 	scan     []kv.Entry
 	pins     []pin
+	// digests are those that are kept, and purgedAt is where the feed was at the last purge.
+	digests  []keptDigest
+	purgedAt kv.Revision
 	counts   map[string]int
+}
+
+// A keptDigest is a digest of what filters select.
+type keptDigest struct {
+	*copies.Digest
+	filters kv.Filters
+	// since is where it began, and unknownTo where the feed was when a value was purged.
+	since, unknownTo kv.Revision
 }
 
 // A pin is a view that somebody keeps.
@@ -156,6 +167,15 @@ func (w *world) purge() {
 		delete(state, key)
 	}
 	w.copy.Remove(key, e.Revision)
+	w.purgedAt = w.last // as far as the feed has come, in the midst of a transaction, too
+	if len(w.log) > 0 {
+		w.purgedAt = w.log[0].Revision - 1
+	}
+	for i := range w.digests {
+		if d := &w.digests[i]; e.Expires.IsZero() && !e.IsMarker() && d.filters.Matches(key) {
+			d.unknownTo = w.purgedAt
+		}
+	}
 }
 
 func (w *world) step() {
@@ -180,7 +200,74 @@ func (w *world) step() {
 		w.doubt()
 	case n < 90:
 		w.pin()
+	case n < 92:
+		w.keepDigest()
 	}
+}
+
+// keepDigest begins to keep a digest, or drops one.
+func (w *world) keepDigest() {
+	if len(w.digests) > 3 {
+		w.digests[0].Drop()
+		w.digests = w.digests[1:]
+	}
+	fs := w.filters()
+	if d := w.copy.NewDigest(fs, textOf(fs), w.now); d != nil {
+		w.digests = append(w.digests, keptDigest{Digest: d, filters: fs, since: w.at})
+	}
+}
+
+// textOf returns filters as text, each once.
+func textOf(fs kv.Filters) (texts []string) {
+	if len(fs) == 0 {
+		return []string{">"}
+	}
+	for _, f := range fs {
+		texts = append(texts, f.String())
+	}
+	slices.Sort(texts)
+	return slices.Compact(texts)
+}
+
+// filters returns some filters.
+func (w *world) filters() (fs kv.Filters) {
+	for range w.rand.IntN(4) {
+		f, _ := kv.ParseFilter(patterns[w.rand.IntN(len(patterns))])
+		fs = append(fs, f)
+	}
+	return fs
+}
+
+// checkDigests compares the digests that are kept, at some revision, with the model.
+func (w *world) checkDigests() error {
+	for _, d := range w.digests {
+		at := w.at - min(w.at, kv.Revision(max(0, w.rand.IntN(30)-15)))
+		for w.states[at] == nil {
+			at--
+		}
+		var entries []kv.Entry
+		for key, e := range w.states[at] {
+			if d.filters.Matches(key) {
+				entries = append(entries, e)
+			}
+		}
+		got, known := d.At(at)
+		switch want := digestOf(entries); {
+		case !known && at > w.purgedAt && at >= d.since:
+			return fmt.Errorf("the digest of %v at %d is not known, at %d", d.filters, at, w.at)
+		case known && d.unknownTo > 0 && at <= d.unknownTo:
+			return fmt.Errorf("the digest of %v is known where a value was purged", d.filters)
+		case !known, at <= w.purgedAt:
+			w.counts["no digest"]++ // the model does not know what was before the purge
+		case got.String() != want:
+			return fmt.Errorf("the digest of %v at %d is %s, want %s", d.filters, at, got, want)
+		case at < w.at:
+			w.counts["earlier digest"]++
+		default:
+			w.counts["digest"]++
+		}
+	}
+	return nil
 }
 
 // doubt makes a marker unsure that the copy has.
@@ -251,11 +338,7 @@ func text(e *kv.Entry) string {
 // check compares a view with the model. A view that was made before a purge, or before the end of
 // an entry that was in a chain, may show what is gone, or not.
 func (w *world) check(p pin, fresh bool) error {
-	var fs kv.Filters
-	for range w.rand.IntN(4) {
-		f, _ := kv.ParseFilter(patterns[w.rand.IntN(len(patterns))])
-		fs = append(fs, f)
-	}
+	fs := w.filters()
 	after := ""
 	if w.rand.IntN(3) == 0 {
 		after = keys[w.rand.IntN(len(keys))]
@@ -307,7 +390,7 @@ func (w *world) checkAll() error {
 			return fmt.Errorf("kept: %w", err)
 		}
 	}
-	return cmp.Or(w.check(pin{v, w.at, w.now}, true), w.checkOrder(v))
+	return cmp.Or(w.check(pin{v, w.at, w.now}, true), w.checkOrder(v), w.checkDigests())
 }
 
 // checkOrder compares what the copy has in the order of revisions with the model.
@@ -383,6 +466,7 @@ func TestCopyIsTheModel(t *testing.T) {
 	t.Log(total)
 	for _, what := range []string{
 		"transaction", "purge", "complete", "pinned", "not pinned", "doubt", "passed",
+		"digest", "earlier digest", "no digest",
 	} {
 		if total[what] == 0 && *onlySeed == 0 {
 			t.Errorf("never: %s", what)

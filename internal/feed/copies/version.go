@@ -56,6 +56,13 @@ func (v *version) at(revision kv.Revision) *version {
 	return v
 }
 
+// cut cuts the chain behind a version. mu is held.
+func (c *Copy) cut(v *version) {
+	for v = v.earlier.Swap(nil); v != nil; v = v.earlier.Swap(nil) {
+		c.bytes -= v.bytes()
+	}
+}
+
 // A keyed is a version in the tree by key.
 type keyed struct {
 	key string

@@ -68,6 +68,11 @@ func (c *Copy) All(now time.Time) (v View, waiting []kv.Entry, ok bool) {
 func (c *Copy) newState(now time.Time) *state {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.stateNow(now)
+}
+
+// stateNow is newState with mu held.
+func (c *Copy) stateNow(now time.Time) *state {
 	if c.ended || !c.complete {
 		return nil
 	}
