@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"slices"
 )
@@ -84,6 +85,32 @@ func (v *validator) point(item Item) {
 		v.fail("seamless", "exact before sync")
 	case item.Exact:
 		v.compare("seamless", item.Revision)
+		v.compareDigest(item)
+	case item.Digest != "":
+		v.fail("digest", "there is one at %d, which is not exact", item.Revision)
+	}
+}
+
+// compareDigest fails if the digest of an exact point is not that of the bucket's state there, as
+// far as it does not expire. It is not judged while anything of some key is uncertain: a client
+// that reads a snapshot may know of a removal before the gateway has heard of it.
+func (v *validator) compareDigest(item Item) {
+	_, state, certain := v.expected(item.Revision)
+	if item.Digest == "" || !certain || v.life.unsettled(v.notBefore, v.now) {
+		return
+	}
+	keys, sum := 0, uint64(0)
+	for key, revision := range state {
+		if _, ends := v.expires[key]; ends {
+			continue
+		}
+		h := fnv.New64a()
+		fmt.Fprintf(h, "%s\n%d", key, revision)
+		keys, sum = keys+1, sum+h.Sum64()
+	}
+	if want := fmt.Sprintf("%d-%016x", keys, sum); item.Digest != want {
+		v.fail("digest", "at %d the digest is %s, that of the fold %s",
+			item.Revision, item.Digest, want)
 	}
 }
 
@@ -141,16 +168,16 @@ func (v *validator) compare(promise string, upTo uint64) {
 	if v.life.unsettled(v.notBefore, v.now) {
 		return // The configuration changed, and nobody needs to know of it yet.
 	}
-	got, want := v.expected(upTo)
+	got, want, _ := v.expected(upTo)
 	if !maps.Equal(got, want) {
 		v.fail(promise, "at %d: %s", upTo, difference(got, want))
 	}
 }
 
 // expected returns the fold and the bucket's state at a revision, both without the keys of which
-// nothing is certain.
-func (v *validator) expected(upTo uint64) (got, want map[string]uint64) {
-	got, want = v.values(), map[string]uint64{}
+// nothing is certain. all reports that there is no such key.
+func (v *validator) expected(upTo uint64) (got, want map[string]uint64, all bool) {
+	got, want, all = v.values(), map[string]uint64{}, true
 	for key := range v.byKey {
 		revision, certain := v.latest(key, upTo)
 		if certain {
@@ -159,11 +186,12 @@ func (v *validator) expected(upTo uint64) (got, want map[string]uint64) {
 		switch r := v.life.Records[revision]; {
 		case !certain:
 			delete(got, key)
+			all = false
 		case r != nil && r.Op == "put": // Markers are no state, so a snapshot may leave them out.
 			want[key] = revision
 		}
 	}
-	return got, want
+	return got, want, all
 }
 
 // survivor returns what is left of a key whose last revision is known: 0 if a removal took the key,

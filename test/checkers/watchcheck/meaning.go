@@ -18,6 +18,7 @@ type data struct {
 	Revision                      uint64
 	Size                          int
 	Exact                         bool
+	Digest                        string
 	Expires                       time.Time
 }
 
@@ -45,7 +46,7 @@ func (c *Client) meaning(b Block, now time.Time) []Item {
 		return []Item{{At: now, Kind: "bare"}}
 	}
 	item := Item{At: now, Kind: b.Event, Bucket: d.Bucket, Revision: d.Revision, Exact: d.Exact,
-		Reason: d.Reason, HasID: b.HasID}
+		Reason: d.Reason, Digest: d.Digest, HasID: b.HasID}
 	switch b.Event {
 	case "problem":
 		item.Reason = d.Type

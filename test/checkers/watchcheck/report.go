@@ -13,7 +13,7 @@ import (
 )
 
 var promises = []string{"ordered", "unique", "reliable", "seamless", "resumable", "bookmarkable",
-	"timely", "stale", "isolated", "acknowledged"}
+	"digest", "timely", "stale", "isolated", "acknowledged"}
 
 // A Tally counts what all clients were told, and which promises were broken.
 type Tally struct {
@@ -101,6 +101,9 @@ func (t *Tally) count(trace []Item) {
 		t.blocks[item.Kind]++
 		if item.Exact {
 			t.blocks["exact"]++
+		}
+		if item.Digest != "" {
+			t.blocks["digest"]++
 		}
 		switch item.Kind {
 		case "reset":

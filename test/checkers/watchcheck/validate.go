@@ -20,6 +20,7 @@ type Item struct {
 	Expires  time.Time // When the client drops a change, zero for never.
 	Revision uint64    // The position of a sync, bookmark or id.
 	Exact    bool
+	Digest   string // Of a sync or a bookmark, "" for none.
 	Reason   string // Of a reset, a refusal or a problem.
 	LastID   string // The id that a connect sent.
 	Resumed  bool   // Of a connect: the last id had a position in this bucket.

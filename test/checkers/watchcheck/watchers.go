@@ -85,6 +85,7 @@ func (r *run) makeClients() {
 		r.clients = append(r.clients, newClient(r.addr, o, r.Seed, uint64(1000+len(r.clients))))
 	}
 	form := func(query string, o clientOptions) string {
+		query += "&digest=true"
 		if !o.noValues {
 			query += "&values=base64"
 		}
