@@ -71,6 +71,7 @@ var stateMember = []byte(`,"state":{`)
 type changingState struct {
 	State struct {
 		Messages uint64    `json:"messages"`
+		Bytes    uint64    `json:"bytes"`
 		First    uint64    `json:"first_seq"`
 		Last     uint64    `json:"last_seq"`
 		LastTime time.Time `json:"last_ts"`
@@ -102,6 +103,7 @@ func (a *StateAsker) readRest(answer []byte) (s StreamState, ok bool) {
 	s = a.before
 	s.At = now.At
 	s.Messages, s.Subjects = now.State.Messages, now.State.Subjects
+	s.Bytes = now.State.Bytes
 	s.First, s.Last = kv.Revision(now.State.First), kv.Revision(now.State.Last)
 	s.LastTime = now.State.LastTime
 	return s, true
