@@ -18,6 +18,7 @@ func TestListParametersAreChecked(t *testing.T) {
 			"limit=1.5", "limit=1&limit=2", "limit=99999999999999999999", "prefix=*",
 			"prefix=a%20b", "prefix=é", "prefix=a&prefix=b", "delimiter=", "delimiter=..",
 			"delimiter=*", "delimiter=é", "filter=", "a;b=c", "limit=%zz",
+			"consistency=any",
 		},
 		"invalid-filter": {
 			"filter=user*", "filter=*user", "filter=a.>.b", "filter=>.a", "filter=a>",
@@ -26,8 +27,7 @@ func TestListParametersAreChecked(t *testing.T) {
 			"filter=$KV.other.>", "filter=%0d%0a",
 		},
 		"unknown-parameter": {
-			"limitt=1", "Filter=a", "key=a", "values=json", "%00=1", "=1", "consistency=any",
-			"min_revision=1",
+			"limitt=1", "Filter=a", "key=a", "values=json", "%00=1", "=1", "min_revision=1",
 		},
 	} {
 		for _, query := range queries {
