@@ -214,8 +214,10 @@ func (v *validator) caused(item Item) bool {
 		}) || slices.ContainsFunc(l.Limits[1:], func(l Limit) bool { return before(l.At) })
 		configured := slices.ContainsFunc(l.Configs, func(w Window) bool { return before(w.From) })
 		lost := l.Parent != nil && before(l.Asked) // The server lost what it had.
+		// A crash brings back what was removed or displaced; see crashed.
+		crashed := slices.ContainsFunc(l.Crashes, func(w Window) bool { return before(w.From) })
 		switch {
-		case item.Reason == "reverted" && (removed || lost),
+		case item.Reason == "reverted" && (removed || lost || crashed),
 			item.Reason == "epoch" && i > 0 && before(l.Asked),
 			item.Reason == "purged" && (removed || lost),
 			item.Reason == "config" && configured,
