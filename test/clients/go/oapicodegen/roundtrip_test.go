@@ -127,7 +127,7 @@ func (s *session) createValue(key, value string) (etag string) {
 	s.equal("content type", read.HTTPResponse.Header.Get("Content-Type"), jsonType)
 	s.equal("ETag", unchecked(read.Headers200.ETag), written.Headers201.ETag)
 	s.equal("KV-Revision", read.Headers200.KVRevision, written.JSON201.Revision)
-	s.equal("KV-Consistency", read.Headers200.KVConsistency, gen.Leader)
+	s.equal("KV-Consistency", read.Headers200.KVConsistency, gen.ConsistencyLeader)
 	return read.Headers200.ETag
 }
 
@@ -308,7 +308,7 @@ func (s *session) readMany(key string) {
 	s.equal("entries", len(read.JSON200.Entries), 1)
 	s.equal("key", read.JSON200.Entries[0].Key, key)
 	s.equal("snapshot", read.JSON200.Snapshot, true)
-	s.equal("KV-Consistency", read.Headers200.KVConsistency, gen.Leader)
+	s.equal("KV-Consistency", read.Headers200.KVConsistency, gen.ConsistencyLeader)
 }
 
 // importExport sends an export, as it comes, to the import of the same bucket.
