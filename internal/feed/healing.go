@@ -271,6 +271,7 @@ func (f *Feed) healed(c *comparison, reason string) bool {
 		clear(f.readings) // they may have read what is gone
 	}
 	for i, r := range found {
+		// #nosec G115 -- an index is not negative
 		f.interests.Match(r.Key, func(s *Subscription) { s.oweRemovals(first + uint64(i)) })
 	}
 	j.exact.resume()

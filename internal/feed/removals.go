@@ -66,6 +66,7 @@ func (r *removals) since(point kv.Revision) (first uint64, ok bool) {
 		return r.forgotten, false
 	}
 	i := sort.Search(len(r.list), func(i int) bool { return r.list[i].upTo >= point })
+	// #nosec G115 -- an index is not negative
 	return r.forgotten + uint64(i), true
 }
 

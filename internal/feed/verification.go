@@ -123,6 +123,7 @@ func (f *Feed) copyDiffersLocked(s kvclient.StreamState) bool {
 		return false
 	}
 	size := c.Size()
+	// #nosec G115 -- a number of entries is not negative
 	return !size.Hidden && uint64(size.Entries) != s.Subjects
 }
 

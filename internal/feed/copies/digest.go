@@ -26,7 +26,8 @@ type Sum struct {
 // Add adds an entry to the sum, n times; with a negative n it takes it out.
 func (s *Sum) Add(e *kv.Entry, n int) {
 	s.Keys += n
-	s.Hash += uint64(n) * hashOf(e) // modulo 2^64, also where n is negative
+	// #nosec G115 -- it is meant modulo 2^64, also where n is negative
+	s.Hash += uint64(n) * hashOf(e)
 }
 
 // hashOf returns FNV-1a (64 bit) of "<key>\n<revision>".
