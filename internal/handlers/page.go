@@ -55,6 +55,7 @@ func (c cursor) String() string {
 		raw = binary.BigEndian.AppendUint64(append(raw, cursorPinned), c.listing)
 		raw = binary.BigEndian.AppendUint64(raw, c.pin.copyID)
 		raw = binary.BigEndian.AppendUint64(raw, uint64(c.pin.revision))
+		// #nosec G115 -- an epoch has some ten characters
 		raw = append(append(raw, byte(len(c.pin.epoch))), c.pin.epoch...)
 	}
 	return base64.RawURLEncoding.EncodeToString(append(raw, c.after...))
