@@ -41,6 +41,8 @@ function told(event: Event): string {
       return `sync ${event.revision} ${event.keys} ${event.exact}`;
     case "reset":
       return `reset ${event.reason}`;
+    case "removed":
+      return `removed ${event.removed.map(({ key, revision }) => `${key} ${revision}`).join()}`;
     case "bucket-deleted":
       return `deleted ${event.bucket}`;
     case "goaway":
