@@ -56,6 +56,10 @@ func bucketOfMaker(t *testing.T, s *natstest.Server, bucket string) jetstream.Ke
 // A user whose permissions are taken from it on the server keeps no stream, and no long poll, of
 // what it may not read any more, within a second of the first denial. All else goes on.
 func TestPassedThroughStreamsEndWithThePermissions(t *testing.T) {
+	if raceEnabled {
+		t.Skip("nats-server 2.15.2 reads its options without a lock when it answers direct gets, " +
+			"and a reload writes them")
+	}
 	inBothForms(t, func(t *testing.T, form func(*setup)) {
 		g, s := startReloadable(t, form)
 		tag := g.get(t, "/buckets/shop/keys/a", basicAs("ann")).is(t, 200).tag()
