@@ -32,14 +32,15 @@ func TestLongPollNeverGoesBack(t *testing.T) {
 		}
 		tag := g.get(t, target).is(t, 200).tag()
 		held := make(chan *answer, 1)
-		go func() { held <- g.get(t, target, "If-None-Match: "+tag, "Prefer: wait=1") }()
+		go func() { held <- g.get(t, target, "If-None-Match: "+tag, "Prefer: wait=30") }()
 		eventually(t, "the long poll waits", func() bool {
 			return g.metric(t, "kvgw_subscriptions", nil) == 2
 		})
+		next := put(t, native, "a", "next")
 		proxy.Resume()
-		if a := <-held; a.status != 304 {
-			t.Errorf("status %d with revision %d, but the client has %d already",
-				a.status, a.revision(t), last)
+		if a := <-held; a.status != 200 || a.revision(t) != next {
+			t.Errorf("status %d with revision %d, but the client has %d and the next is %d",
+				a.status, a.revision(t), last, next)
 		}
 		eventually(t, "the long poll has left", func() bool {
 			return g.metric(t, "kvgw_subscriptions", nil) == 1
