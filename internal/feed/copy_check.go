@@ -20,8 +20,8 @@ import (
 // values (those of small copies are read too), and is compared with the view that is pinned there.
 // A difference is not believed at once: an entry may have been overwritten before it was read, may
 // have expired just now, or was purged and the advisory is on its way. So each key that differs is
-// asked for by itself, some times, and must differ each time. Then the copy is dropped, and with it
-// what other keys it may have wrong. See CopyMismatch in [Options].
+// asked for by itself, some times, and must differ each time. Then the copy is dropped, since other
+// keys may be wrong as well. [Options.CopyMismatch] is told of it.
 
 const (
 	// checkTries is how often a key must differ.

@@ -154,7 +154,8 @@ func (f *Feed) isSuitedLocked() bool {
 	return f.bucket.LeaderConsistency() == kvclient.Leader && f.hub.client.IsTold()
 }
 
-// joinPartyLocked adds a caller, who waits for the party that is returned.
+// joinPartyLocked adds a caller to those who share the next question, and returns them. The first
+// one asks for the question, and all of them give up freshPatience later.
 func (f *Feed) joinPartyLocked() *party {
 	p, first := f.freshness.join()
 	if first {

@@ -183,7 +183,7 @@ func TestNothingIsFreshWhereItCannotBeKnown(t *testing.T) {
 }
 
 // A purge of which no advisory comes shows in the counts: the bucket is not read from memory until
-// what the gateway has is what the stream has.
+// the gateway's copy has the same entries as the stream.
 func TestPurgeWithoutAnAdvisoryIsNotFresh(t *testing.T) {
 	server := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, server.Addr())
