@@ -24,7 +24,7 @@ import (
 )
 
 // patience bounds every wait of a test. Only a test that fails uses it up.
-const patience = 20 * time.Second * slowdown
+const patience = 30 * time.Second * slowdown
 
 // measuresMemory is called first by tests that measure the heap. They must not be parallel, since
 // all tests share the heap. They are skipped if tests are to be short, and under the race detector,
