@@ -217,8 +217,8 @@ full: ## Run what is too long for the gate: checkers, libraries, proxies, fuzzin
 	KVGW_STREAM_LOOPS=0 $(MAKE) watchcheck WATCHCHECK_TIME=5m
 	@echo '== adversary for 10 minutes, from both addresses, with twice the times (docs/found.md)'
 	$(MAKE) adversary ADVERSARY_TIME=10m ADVERSARY_ARGS='-same-address all -slack 2'
-	@echo '== 10,000 connections of one client beside another'
-	KVGW_FLOOD=10000 $(GO) test ./test/e2e -count=1 -run Flood
+	@echo '== 10,000 connections of one client beside another, and 10,000 streams'
+	KVGW_FLOOD=10000 KVGW_MEASURE=1 $(GO) test ./test/e2e -count=1 -run 'Flood|ManyStreams'
 	@echo '== linearizable for 2 minutes'
 	$(MAKE) linearizable LINEARIZABLE_TIME=2m
 	@echo '== every page of the documentation in each size and theme'
