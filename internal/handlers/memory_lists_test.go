@@ -161,7 +161,10 @@ func TestListsFromMemoryAreThoseOfTheServer(t *testing.T) {
 		return memory.get(t, "/buckets/shop/keys/soon?consistency=cached").status == 404
 	})
 	before, asked := memory.fromMemory(t), 0
-	for _, list := range lists() {
+	for i, list := range lists() {
+		if testing.Short() && i%5 != 0 {
+			continue
+		}
 		accept := "Accept: " + list[1]
 		got, want := list[0], list[0]
 		for page := 0; got != "" && page < 5; page++ {
