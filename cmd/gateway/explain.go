@@ -45,6 +45,11 @@ func explainTo(b *strings.Builder, policy *auth.Policy, credential string, asked
 		b.WriteString("The signature of the JWT was not checked, since the keys of its issuer " +
 			"are at an address.\n")
 	}
+	if caller.Kind == auth.NATS && asked[0].extent == allBuckets {
+		b.WriteString("refused (403): the credential is none of the gateway, and what NATS lets " +
+			"it do says nothing of the gateway\n")
+		return errRefused
+	}
 	if caller.Kind == auth.NATS {
 		b.WriteString("The credential is none of the gateway. It is passed through, and NATS " +
 			"decides what it may do.\n")
@@ -100,7 +105,7 @@ func (n *need) explain(b *strings.Builder, rights *auth.Rights) bool {
 // changesKeys reports whether the request changes keys, and not only the bucket itself.
 func (n *need) changesKeys() bool {
 	return n.actions&(auth.Write|auth.Configure) != 0 && n.extent != theBucket &&
-		n.extent != shownKeys
+		n.extent != shownKeys && n.extent != allBuckets
 }
 
 // allowed reports whether rights are enough for a need, and returns the filters of what is shown.
@@ -118,6 +123,8 @@ func (n *need) allowed(rights *auth.Rights) (shown kv.Filters, allowed bool, err
 		return nil, true, nil
 	case theBucket:
 		return nil, rights.Administer(n.bucket), nil
+	case allBuckets:
+		return nil, rights.AdministerAll(), nil
 	}
 	if n.bucket == (kv.BucketName{}) {
 		return nil, rights.MayKnowSome(), nil
@@ -131,6 +138,8 @@ func (n *need) String() string {
 	switch {
 	case n.extent == anyCaller:
 		return "ask for it with any credential that is known"
+	case n.extent == allBuckets:
+		return "admin every bucket"
 	case n.bucket == (kv.BucketName{}):
 		return "see a bucket"
 	case n.extent == anyRight:
@@ -173,6 +182,9 @@ func (n *need) writeRules(b *strings.Builder, rights *auth.Rights, title string)
 
 // concerns reports whether a rule allows a part of what is needed.
 func (n *need) concerns(r auth.Rule) bool {
+	if n.extent == allBuckets {
+		return r.Can&n.actions != 0
+	}
 	if n.bucket == (kv.BucketName{}) {
 		return n.extent != anyCaller
 	}

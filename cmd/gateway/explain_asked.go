@@ -40,6 +40,8 @@ const (
 	bodySteps
 	// theBucket: with the bucket itself.
 	theBucket
+	// allBuckets: with every bucket there is or will be, and by a credential of the gateway.
+	allBuckets
 	// anyRight: any right in the bucket will do, or in any bucket if there is none.
 	anyRight
 	// anyCaller: no right is needed, but a caller who is known.
@@ -103,6 +105,8 @@ func whatIsAsked(method, target string) ([]need, error) {
 		return askedOfBucket(method, strings.TrimPrefix(path, "buckets/"), u.Query())
 	case path == "access" && method == "GET":
 		return []need{{extent: anyCaller}}, nil
+	case path == "status" && method == "GET":
+		return []need{{actions: auth.Configure, extent: allBuckets}}, nil
 	case path == "tickets" && method == "POST":
 		return nil, errors.New("a ticket needs what its stream needs: ask for GET /watch")
 	case isOpenPath(path) && (method == "GET" || method == "HEAD"):

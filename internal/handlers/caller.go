@@ -45,7 +45,7 @@ func (s store) account() string {
 // else is open: it tells of the gateway, and nothing of what is stored.
 func needsCaller(path string) bool {
 	return strings.HasPrefix(path, "/buckets") || path == "/watch" || path == "/tickets" ||
-		path == "/access"
+		path == "/access" || path == "/status"
 }
 
 // isStream reports whether the requests of a route are answered with a stream of events, and can

@@ -163,6 +163,7 @@ var probesOf = map[string][]probe{
 		body: `{"history":9}`}},
 	"deleteBucket":      {{method: "DELETE", target: "/buckets/B"}},
 	"getAccess":         {{method: "GET", target: "/access"}},
+	"getStatus":         {{method: "GET", target: "/status"}},
 	"getIndex":          {{method: "GET", target: "/"}},
 	"headIndex":         {{method: "HEAD", target: "/"}},
 	"getLiveness":       {{method: "GET", target: "/livez"}},

@@ -46,6 +46,7 @@ func (s *Server) routes() []route {
 		{"GET", "/watch", s.watchBuckets},
 		{"POST", "/tickets", s.makeTicket},
 		{"GET", "/access", s.getAccess},
+		{"GET", "/status", s.getStatus},
 		{"POST", "/buckets/{bucket}/transactions", s.transact},
 		{"GET", "/buckets/{bucket}/markers", s.listMarkers},
 		{"DELETE", "/buckets/{bucket}/markers", s.purgeMarkers},

@@ -124,6 +124,8 @@ type BuildInfo struct {
 type Server struct {
 	// options are what New was given, with the defaults filled in.
 	options Options
+	// started is when the server was made, in UTC.
+	started time.Time
 	// client and feeds are those of the options.
 	client *kvclient.Client
 	feeds  *feed.Hub
@@ -214,6 +216,7 @@ func New(options Options) (*Server, error) {
 	}
 	s := &Server{
 		options: options,
+		started: time.Now().UTC(),
 		client:  options.Client,
 		feeds:   options.Feeds,
 		logger:  options.Logger,

@@ -291,7 +291,7 @@ func TestBadCredentialWaitsForItsTurn(t *testing.T) {
 	work := bounds.Find("requests-at-work")
 	for _, r := range []struct{ method, target string }{
 		{"GET", "/buckets/shop/keys/a"}, {"GET", "/watch?filter=shop:a"}, {"GET", "/access"},
-		{"POST", "/tickets"},
+		{"GET", "/status"}, {"POST", "/tickets"},
 	} {
 		// Each of these has the whole share of the client for as long as a turn counts, 20 ms.
 		const before = 10
