@@ -14,7 +14,7 @@ import { build } from "esbuild";
 import { minify } from "terser";
 
 /** How many bytes the bundle may have, compressed with gzip. The aim is 8 KiB. */
-const MOST = 9600;
+const MOST = 9700;
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const options = { format: "esm", target: "es2022", charset: "utf8", logLevel: "warning" };

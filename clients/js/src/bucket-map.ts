@@ -12,9 +12,7 @@ import type { WatchQuery } from "./watch.js";
 export interface BucketMapOptions<T = unknown>
   extends WatchQuery,
     Pick<LiveMapOptions<T>, "onChange" | "onStatus" | "saved" | "signal"> {
-  /** Has keys that are gone without a marker reported one by one, instead of by a reset. */
-  removals?: "event" | undefined;
-  /** Compares what the Map has with the gateway's digest of it. */
+  /** `false` does not compare what the Map has with the gateway's digest of it. */
   digest?: boolean | undefined;
 }
 
@@ -74,9 +72,7 @@ export class BucketMap<T = unknown> extends Live<T> {
 
   /** @internal */
   constructor(bucket: Bucket<T>, options: BucketMapOptions<T>) {
-    const { filter, heartbeat, removals, digest, ...rest } = options;
-    const url = bucket._watch({ filter, heartbeat, removals, digest });
-    super(url, { ...bucket._client._stream, ...rest }, bucket._decode);
+    super(bucket._watch(options), { ...bucket._client._stream, ...options }, bucket._decode);
     this.#bucket = bucket;
   }
 

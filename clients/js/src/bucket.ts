@@ -292,10 +292,16 @@ export class Bucket<T = unknown> {
   }
 
   /** The address of a stream of this bucket. @internal */
-  _watch(query: Record<string, unknown>): URL {
+  _watch(options: WatchOptions & { digest?: boolean | undefined }): URL {
     return withQuery(new URL(`${this.#path}watch`, this._client.url), {
       values: this._options.values,
-      ...query,
+      filter: options.filter,
+      heartbeat: options.heartbeat,
+      removals: options.removals,
+      digest: options.digest,
+      updates_only: options.updatesOnly,
+      include_history: options.includeHistory,
+      ignore_deletes: options.ignoreDeletes,
     });
   }
 

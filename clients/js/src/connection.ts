@@ -6,7 +6,7 @@
  * and cannot be made to wait for its reader.
  */
 import { absolute, milliseconds } from "./address.js";
-import { StreamError, hasType } from "./problem.js";
+import { StreamError, hasCode, hasType } from "./problem.js";
 import { headersOf, request, type HeadersSource } from "./request.js";
 import { EventStreamParser, type ServerSentEvent } from "./sse.js";
 import { Tickets, type TicketSource } from "./tickets.js";
@@ -43,8 +43,10 @@ export interface StreamOptions {
 /** The address of a watch. A function is called before every connection. */
 export type WatchURL = string | URL | (() => string | URL | Promise<string | URL>);
 
-/** What a connection calls. */
+/** What a connection calls, and what it asks for. */
 export interface Hooks {
+  /** Parameters of a url that has no others of these names, if the gateway knows them. */
+  _wanted?: Record<string, string>;
   /** Each url that was given, before a ticket is added to it. */
   _begun?: (url: URL) => void;
   _connecting?: (lastEventId: string) => void;
@@ -81,12 +83,8 @@ const WAKING = ["online", "pageshow", "visibilitychange"];
 
 type Timer = ReturnType<typeof setTimeout> | undefined;
 
-// With a known interval of heartbeats, silence can be told from a lost connection.
-function watchURL(address: string | URL): URL {
-  const url = absolute(address);
-  if (!url.searchParams.has("heartbeat")) url.searchParams.set("heartbeat", "15s");
-  return url;
-}
+/** With a known interval of heartbeats, silence can be told from a lost connection. */
+const HEARTBEAT: Record<string, string> = { heartbeat: "15s" };
 
 export class Connection {
   /** The id to resume at, "" before the first. */
@@ -95,6 +93,7 @@ export class Connection {
   #url: URL | (() => string | URL | Promise<string | URL>);
   #options: StreamOptions;
   #hooks: Hooks;
+  #wanted: Record<string, string>; // Parameters that are added to a url.
   #tickets: Tickets | undefined;
   #now: () => number;
   #failures = 0; // The number of attempts in a row that brought nothing new.
@@ -116,11 +115,12 @@ export class Connection {
     if (headers && ticket) throw new TypeError("give the headers to the ticket or to the stream");
     this.#options = options;
     this.#hooks = hooks;
+    this.#wanted = hooks._wanted ?? HEARTBEAT;
     this.#now = options.now ?? Date.now;
     this.#retry = this.#ownRetry = options.retry ?? RETRY;
     this._lastEventId = lastEventId;
     this.#paceOf(); // Until a url says otherwise.
-    this.#url = typeof url === "function" ? url : this.#begin(watchURL(url));
+    this.#url = typeof url === "function" ? url : this.#begin(absolute(url));
     if (ticket) this.#tickets = new Tickets(ticket, options);
     this.#listen("addEventListener");
   }
@@ -130,13 +130,15 @@ export class Connection {
     this.#heard(attempt); // The page's url or headers may never come.
     try {
       const given = this.#url;
-      let url = given instanceof URL ? given : this.#begin(watchURL(await given()));
+      let url = given instanceof URL ? given : this.#begin(absolute(await given()));
+      url = this.#complete(url);
       if (this.#tickets) url = await this.#tickets._addTo(url);
       if (attempt !== this.#attempt) return;
       this.#hooks._connecting?.(this._lastEventId);
       this.#heard(attempt);
       await this.#fetch(url, attempt);
     } catch (error) {
+      if (this.#isTooNew(error, attempt)) return this._connect();
       const isError = error instanceof Error; // The page's url or headers may throw anything.
       this.#failed(isError ? error : new StreamError("no request", { cause: error }), attempt);
     }
@@ -186,8 +188,28 @@ export class Connection {
     return url;
   }
 
+  #complete(given: URL): URL {
+    const url = new URL(given);
+    for (const [name, value] of Object.entries({ ...HEARTBEAT, ...this.#wanted })) {
+      if (!url.searchParams.has(name)) url.searchParams.set(name, value);
+    }
+    return url;
+  }
+
+  // A gateway of an earlier version refuses what it does not know. It is asked again without what
+  // was added, but only once: a parameter that is unknown then is one of the page's.
+  #isTooNew(error: unknown, attempt: number): boolean {
+    const isTooNew =
+      attempt === this.#attempt &&
+      this.#wanted !== HEARTBEAT &&
+      hasCode(error, "unknown-parameter");
+    if (isTooNew) this.#wanted = HEARTBEAT;
+    return isTooNew;
+  }
+
   #paceOf(heartbeat?: string | null): void {
-    this.#idle = this.#options.idleTimeout ?? 3 * milliseconds(heartbeat ?? "15s") + 5000;
+    const interval = milliseconds(heartbeat ?? HEARTBEAT.heartbeat!);
+    this.#idle = this.#options.idleTimeout ?? 3 * interval + 5000;
   }
 
   // Only a window and a worker have such events.

@@ -29,7 +29,8 @@ export type Cause =
  * - `syncing`: it is connected, and a snapshot or what was missed is on its way; the Map has what
  *   was known before
  * - `live`: the Map is the bucket's state
- * - `stale`: it is connected to a gateway that has lost its source for the moment
+ * - `stale`: it is connected, and the gateway has lost its source for the moment, or the Map is not
+ *   what the gateway's digest says, although it was fetched anew
  * - `deleted`: it is live, and the bucket (or each of several) does not exist
  * - `reconnecting`: the connection is lost; the Map has what was known
  * - `failed`: it has ended, since it was refused for a cause that does not pass
@@ -130,7 +131,8 @@ export class Live<T> implements LiveMap<T> {
   readonly ready: Promise<void>;
 
   /** @internal */ readonly _view = new View<T>();
-  /** @internal */ readonly _buckets = new Map<string, BucketState<T>>();
+  /** The buckets that the url names. @internal */
+  readonly _buckets = new Map<string, BucketState<T>>();
   /** @internal */ _ended = false;
   /** Aborted by close(). @internal */ readonly _closed = new AbortController();
   #options: LiveMapOptions<T>;
@@ -145,7 +147,6 @@ export class Live<T> implements LiveMap<T> {
   #leaveSignal = () => {};
   #listeners = new Set<() => void>();
   #snapshot: Snapshot<T> | undefined; // The last one, unless something has changed since.
-  #doubted = new Set<string>(); // The buckets whose digests differed the last time.
 
   constructor(url: WatchURL, options: LiveMapOptions<T>, decode: Decode<T> = decodeBy<T>()) {
     this.#options = options;
@@ -160,6 +161,7 @@ export class Live<T> implements LiveMap<T> {
       _mapKey: ({ bucket, key }) => (this.#shared._isOfSeveral ? `${bucket}/${key}` : key),
     };
     const hooks: Hooks = {
+      _wanted: { removals: "event", digest: "true" },
       _begun: (u) => this.#begin(u),
       _connecting: (id) => this.#connecting(id),
       _open: () => this.#opened(),
@@ -221,15 +223,12 @@ export class Live<T> implements LiveMap<T> {
     if (bad) throw new TypeError(`a live map cannot have ${bad}`);
     if (this._buckets.size > 0) return;
     this.#shared._isOfSeveral = url.searchParams.has("watch");
-    for (const watch of watchesOf(url)) this.#addBucket(watch.split(":", 1)[0]!);
+    for (const watch of watchesOf(url)) {
+      const bucket = watch.split(":", 1)[0]!;
+      this._buckets.set(bucket, new BucketState<T>(bucket, this.#shared));
+    }
     const { saved } = this.#options;
     if (saved) this.#restore(saved);
-  }
-
-  #addBucket(bucket: string): BucketState<T> {
-    const state = new BucketState<T>(bucket, this.#shared);
-    this._buckets.set(bucket, state);
-    return state;
   }
 
   #restore(saved: Saved<T>): void {
@@ -245,8 +244,8 @@ export class Live<T> implements LiveMap<T> {
 
   /** The buckets that an event is about: the one it names, or all of them. */
   #of({ bucket }: EventData): BucketState<T>[] {
-    if (!this.#shared._isOfSeveral || bucket === undefined) return this._states;
-    return [this._buckets.get(bucket) ?? this.#addBucket(bucket)];
+    const isOfOne = this.#shared._isOfSeveral && bucket !== undefined;
+    return this._states.filter(({ _bucket }) => !isOfOne || _bucket === bucket);
   }
 
   #connecting(lastEventId: string): void {
@@ -320,22 +319,19 @@ export class Live<T> implements LiveMap<T> {
     if (state._inSnapshot) return;
     state._reach(progress, id);
     this._progressed();
-    const { exact, digest } = progress;
-    if (exact && digest !== undefined) this.#compare(state, digest);
+    if (progress.exact) this.#compare(state, progress.digest);
   }
 
-  // What is held should be what the gateway says. If it is not, it begins anew, once.
-  #compare(state: BucketState<T>, digest: string): void {
-    const { _bucket: bucket } = state;
-    if (state._digest() === digest) return void this.#doubted.delete(bucket);
-    const event = "digest";
-    if (this.#doubted.has(bucket)) {
-      const error = new StreamError(`the entries are not those of ${digest}`);
-      return this.#tell({ event, bucket, error });
-    }
-    this.#doubted.add(bucket);
-    this.#connection._restart();
-    this.#tell({ event, bucket });
+  // What is held should be what the gateway says. If it is not, it begins anew, once. From then on
+  // it is not live before the two agree.
+  #compare(state: BucketState<T>, digest: string | undefined): void {
+    const wasDoubted = state._doubted;
+    state._doubted = digest !== undefined && digest !== state._digest();
+    if (!state._doubted) return;
+    const detail: StatusDetail = { event: "digest", bucket: state._bucket };
+    if (wasDoubted) detail.error = new StreamError(`the entries are not those of ${digest}`);
+    else this.#connection._restart();
+    this.#tell(detail);
   }
 
   // Reports changes of what was told, as far as they are shown.
@@ -421,6 +417,7 @@ export class Live<T> implements LiveMap<T> {
     const states = this._states;
     if (states.some((state) => state._stale)) return "stale";
     if (states.some((state) => !state._synced)) return "syncing";
+    if (states.some((state) => state._doubted)) return "stale";
     return states.every((state) => state._deleted) ? "deleted" : "live";
   }
 

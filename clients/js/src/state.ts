@@ -41,6 +41,8 @@ export class BucketState<T> {
   _synced = false;
   /** The gateway has lost its source. */
   _stale = false;
+  /** At the last exact point, the digest was not that of the gateway. */
+  _doubted = false;
   /** The bucket does not exist. */
   _deleted = false;
   /** The last exact point: there the changes, folded, gave the bucket's state. */
@@ -176,7 +178,7 @@ export class BucketState<T> {
   _bucketDeleted(): Change<T>[] {
     this.#staging = null;
     this._synced = this._deleted = true;
-    this._stale = false;
+    this._stale = this._doubted = false;
     this._point = { ...this._point, revision: Infinity }; // Nothing of this life is left.
     return this.#swap(new Map(), 0);
   }

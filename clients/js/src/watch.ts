@@ -11,6 +11,11 @@ export interface WatchQuery {
   filter?: string | string[] | undefined;
   /** How often the gateway says that it is there, as a Go duration. Default: 15s. */
   heartbeat?: string | undefined;
+  /**
+   * With `event`, keys that are gone without a marker are told as `removed`, where the gateway can;
+   * else it begins anew with a `reset`. A live map asks for it by itself.
+   */
+  removals?: "event" | undefined;
 }
 
 export interface WatchOptions extends WatchQuery {
@@ -60,13 +65,7 @@ export async function* watch<T>(
   let waiting: WatchEvent<T>[] = [];
   let failure: unknown;
   let [wake, resume] = [() => {}, () => {}];
-  const url = bucket._watch({
-    filter: options.filter,
-    heartbeat: options.heartbeat,
-    updates_only: options.updatesOnly,
-    include_history: options.includeHistory,
-    ignore_deletes: options.ignoreDeletes,
-  });
+  const url = bucket._watch(options);
   const end = (error: unknown) => {
     failure = error;
     wake();

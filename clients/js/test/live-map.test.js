@@ -33,7 +33,9 @@ test("the first snapshot shows at sync, in one call; then each change by itself"
     statuses.map(({ status }) => status),
     ["syncing", "live"],
   );
-  assert.deepEqual(gateway.requests[0].query, { heartbeat: "15s" });
+  assert.deepEqual(gateway.requests[0].query, {
+    heartbeat: "15s", removals: "event", digest: "true",
+  });
 });
 
 test("values are JSON, text or bytes, with their metadata", async (t) => {
@@ -340,6 +342,22 @@ test("several buckets: keys with the bucket, and resets that leave the others al
   assert.equal(live.status, "live");
   gateway.responses[0].write(block("bucket-deleted", "", { bucket: "shop" }));
   await reached("deleted");
+});
+
+test("unknown events, and those of a bucket not asked for, change nothing", async (t) => {
+  const gateway = await scripted(t, [stream([put("a", 1, 1), sync(1)])]);
+  const { live, statuses, reached } = watched(t, `${gateway.origin}/watch?watch=shop`);
+  await reached("live");
+  const told = statuses.length;
+  const other = { bucket: "other" };
+  gateway.responses[0].write(
+    block("renamed", "1-e1", other) + put("x", 2, 2, other) + sync(2, other) + put("b", 2, 2),
+  );
+  await until("the last event", () => live.map.size === 2);
+  assert.deepEqual(Object.keys(values(live)), ["shop/a", "shop/b"]);
+  assert.equal(live.status, "live");
+  assert.equal(statuses.length, told);
+  assert.notEqual(live.save(), null);
 });
 
 test("events=message: the name is in the data", async (t) => {

@@ -102,7 +102,7 @@ test("removed drops what is held at that revision or before, and nothing newer",
   const gateway = await scripted(t, [
     stream([put("a", 1, 1), put("b", 2, 2), put("c", 5, 5), sync(5)]),
   ]);
-  const { live, calls } = watched(t, `${gateway.url}?removals=event`);
+  const { live, calls } = watched(t, gateway.url);
   await live.ready;
   const removed = [["a", 1], ["b", 3], ["c", 4], ["never", 9]];
   const event = block("removed", "5-e1", {
@@ -161,7 +161,7 @@ test("what is not what the digest says is fetched anew, once", async (t) => {
     ]),
     stream([put("a", 1, 1), sync(3, { digest: right })]),
   ]);
-  const { live, statuses } = watched(t, `${gateway.url}?digest=true`);
+  const { live, statuses } = watched(t, gateway.url);
   await until("the second connection", () => gateway.requests.length === 2);
   assert.equal(gateway.requests[1].headers["last-event-id"], undefined);
   await until("it is repaired", () => live.status === "live" && live.map.size === 1);
@@ -175,12 +175,37 @@ test("a digest that differs again is reported, and not repaired for ever", async
     stream([put("a", 1, 1), sync(1, { digest: wrong })]),
     stream([put("a", 1, 1), sync(1, { digest: wrong }), bookmark(2, { digest: wrong })]),
   ]);
-  const { live, statuses } = watched(t, `${gateway.url}?digest=true`);
+  const { live, statuses, calls } = watched(t, gateway.url);
   const isReport = ({ event, error }) => event === "digest" && error;
   await until("it is reported", () => statuses.some(isReport));
   await until("the last bookmark", () => live.lastEventId === "2-e1");
   assert.equal(gateway.requests.length, 2);
+  assert.equal(live.status, "stale");
+  assert.ok(statuses.every(({ status }) => status !== "live"));
+  assert.deepEqual(calls.map(({ keys }) => keys), [["a"]]);
+  const right = digestByBigInt([{ key: "a", revision: 1 }]);
+  gateway.responses[1].write(bookmark(3, { digest: right }));
+  await live.ready;
   assert.equal(live.status, "live");
+});
+
+test("a bucket whose digests differ is not live, and those beside it are", async (t) => {
+  const config = { bucket: "config" };
+  const wrong = { digest: "9-0000000000000000" };
+  const events = [put("a", 1, 1), put("a", 1, 1, config), sync(1, wrong)];
+  const gateway = await scripted(t, [
+    stream(events), stream([...events, sync(1, config)]),
+  ]);
+  const { live, statuses } = watched(t, `${gateway.origin}/watch?watch=shop&watch=config`);
+  const reports = () => statuses.filter(({ error, event }) => event === "digest" && error);
+  await until("it is reported", () => reports().length === 1);
+  gateway.responses[1].write(block("stale", "", config) + block("live", "", config));
+  await until("the other is told", () => statuses.at(-1).status === "stale");
+  assert.equal(reports()[0].bucket, "shop");
+  assert.ok(statuses.every(({ status }) => status !== "live"));
+  // A gateway that gives no digest any more leaves nothing in doubt.
+  gateway.responses[1].write(bookmark(2));
+  await live.ready;
 });
 
 test("a digest at a point that is not exact is not compared", async (t) => {
@@ -195,11 +220,11 @@ test("a digest at a point that is not exact is not compared", async (t) => {
 test("the options of a bucket's live map are those of its watch", async (t) => {
   const gateway = await scripted(t, [stream([removal("delete", "a", 1), sync(1)])]);
   const bucket = createClient({ url: gateway.origin }).bucket("shop", { values: "base64" });
-  const live = bucket.liveMap({ filter: ["a", "b.>"], removals: "event", digest: true });
+  const live = bucket.liveMap({ filter: ["a", "b.>"], heartbeat: "9s", digest: false });
   t.after(() => live.close());
   await live.ready;
   assert.deepEqual([...gateway.requests[0].url.searchParams].sort(), [
-    ["digest", "true"], ["filter", "a"], ["filter", "b.>"], ["heartbeat", "15s"],
+    ["digest", "false"], ["filter", "a"], ["filter", "b.>"], ["heartbeat", "9s"],
     ["removals", "event"], ["values", "base64"],
   ]);
 });

@@ -4,9 +4,7 @@ import { Live, type LiveMapOptions } from "./live-map.js";
 import { Problem } from "./problem.js";
 import type { WatchQuery } from "./watch.js";
 export interface BucketMapOptions<T = unknown> extends WatchQuery, Pick<LiveMapOptions<T>, "onChange" | "onStatus" | "saved" | "signal"> {
-    /** Has keys that are gone without a marker reported one by one, instead of by a reset. */
-    removals?: "event" | undefined;
-    /** Compares what the Map has with the gateway's digest of it. */
+    /** `false` does not compare what the Map has with the gateway's digest of it. */
     digest?: boolean | undefined;
 }
 type LocalPut = Pick<PutOptions, "contentType" | "ttl">;

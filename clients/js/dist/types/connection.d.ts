@@ -31,8 +31,10 @@ export interface StreamOptions {
 }
 /** The address of a watch. A function is called before every connection. */
 export type WatchURL = string | URL | (() => string | URL | Promise<string | URL>);
-/** What a connection calls. */
+/** What a connection calls, and what it asks for. */
 export interface Hooks {
+    /** Parameters of a url that has no others of these names, if the gateway knows them. */
+    _wanted?: Record<string, string>;
     /** Each url that was given, before a ticket is added to it. */
     _begun?: (url: URL) => void;
     _connecting?: (lastEventId: string) => void;

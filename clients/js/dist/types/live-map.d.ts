@@ -15,7 +15,8 @@ export type Cause = "put" | "delete" | "purge" | "expire" | "snapshot" | "reset"
  * - `syncing`: it is connected, and a snapshot or what was missed is on its way; the Map has what
  *   was known before
  * - `live`: the Map is the bucket's state
- * - `stale`: it is connected to a gateway that has lost its source for the moment
+ * - `stale`: it is connected, and the gateway has lost its source for the moment, or the Map is not
+ *   what the gateway's digest says, although it was fetched anew
  * - `deleted`: it is live, and the bucket (or each of several) does not exist
  * - `reconnecting`: the connection is lost; the Map has what was known
  * - `failed`: it has ended, since it was refused for a cause that does not pass

@@ -37,6 +37,8 @@ export declare class BucketState<T> {
     _synced: boolean;
     /** The gateway has lost its source. */
     _stale: boolean;
+    /** At the last exact point, the digest was not that of the gateway. */
+    _doubted: boolean;
     /** The bucket does not exist. */
     _deleted: boolean;
     /** The last exact point: there the changes, folded, gave the bucket's state. */

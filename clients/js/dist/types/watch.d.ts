@@ -7,6 +7,11 @@ export interface WatchQuery {
     filter?: string | string[] | undefined;
     /** How often the gateway says that it is there, as a Go duration. Default: 15s. */
     heartbeat?: string | undefined;
+    /**
+     * With `event`, keys that are gone without a marker are told as `removed`, where the gateway can;
+     * else it begins anew with a `reset`. A live map asks for it by itself.
+     */
+    removals?: "event" | undefined;
 }
 export interface WatchOptions extends WatchQuery {
     /** The id of an event, after which it goes on. */
