@@ -117,6 +117,7 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	if begun {
 		clear(f.readings)
 		f.dropCopyLocked(DroppedReset)
+		f.expectCopyLocked()
 	}
 	if generation != f.journal.generation {
 		f.wakeAllLocked()

@@ -23,10 +23,18 @@ var errTooLarge = errors.New("the bucket is larger than --memory")
 // loadCopyIfDue loads a copy if the feed should have one and has none. It belongs to the source's
 // goroutine.
 func (src *source) loadCopyIfDue() {
+	src.feed.mu.Lock()
+	defer src.feed.mu.Unlock()
+	src.loadCopyLocked()
+}
+
+// loadCopyLocked is loadCopyIfDue with the feed locked.
+func (src *source) loadCopyLocked() {
 	f := src.feed
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	c := f.beginCopyLocked()
+	if f.memory.copy == nil {
+		f.memory.endWait() // there will be none
+	}
 	if c == nil || f.hub.ctx.Err() != nil {
 		return
 	}

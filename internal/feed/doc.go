@@ -9,9 +9,9 @@
 // A subscription holds a cursor, not a queue: a revision in the log, or a chunk of a reading. So
 // the seam between a snapshot and what follows it is simply "the changes above revision R", and a
 // client that stops reading costs nobody anything. What the log has dropped is read from the store
-// again, as long as the feed has seen everything that was removed since then
-// (journal.storeHorizon). Where that cannot be proved the subscription is reset: it is told that
-// everything it holds is void, and gets a new snapshot.
+// again, or from the feed's copy of the bucket, as long as the feed has seen everything that was
+// removed since then (journal.storeHorizon). Where that cannot be proved the subscription is reset:
+// it is told that everything it holds is void, and gets a new snapshot.
 //
 // # A watch, from the request to the events
 //
@@ -52,7 +52,8 @@
 //	cursor        where a subscription is, in the log or in a reading
 //	point         how far a subscription has come; an event's id is made of one and of the stamp
 //	stamp         the digest of the bucket's terms, and the era
-//	reading       a snapshot or a replay that is read from the store for all who need it
+//	reading       a snapshot or a replay that is read from the copy, or else from the store, for
+//	              all who need it
 //	open, active  a reading is open while it has a consumer, and active while it reads from it
 //	line          the readings of one client and bucket that wait for a place
 //	doubt         something may have been removed that the feed does not know of
@@ -269,6 +270,8 @@
 //	mailbox.go              advisories on their way to the source
 //	interest.go             filters, and what they cost
 //	reading.go, reader.go   snapshots and replays, and the goroutine of one
+//	reader_copy.go          what of them is read from the copy
+//	asking.go               questions that subscriptions share
 //	line.go                 in whose line a reading waits
 //	change.go               changes, events and points
 //	subscription.go         a subscription

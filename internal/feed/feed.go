@@ -98,6 +98,10 @@ type Feed struct {
 	memory memory
 	// digests has the sets of filters of which subscriptions tell digests, by their names.
 	digests map[string]*digestSet
+	// nextAnswer has those that wait for the next question which they share; nil if nobody does.
+	nextAnswer *sharedAnswer
+	// askingTogether: a goroutine asks such questions.
+	askingTogether bool
 	// dueReadings are to be started by startReadings, once the lock is released.
 	dueReadings []*reading
 }
@@ -147,6 +151,11 @@ func (f *Feed) settle(ctx context.Context) error {
 func (f *Feed) setState(s sourceState, why error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.setStateLocked(s, why)
+}
+
+// setStateLocked is setState with the lock held.
+func (f *Feed) setStateLocked(s sourceState, why error) {
 	if f.status.set(s, why) {
 		f.wakeAllLocked()
 	}

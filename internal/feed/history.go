@@ -102,7 +102,7 @@ func (f *Feed) askInEpoch(ctx context.Context) (*kvclient.Bucket, kvclient.Strea
 	patience, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	for {
-		bucket, s, err := f.ask(ctx)
+		bucket, s, err := f.askTogether(ctx)
 		f.mu.Lock()
 		known, started := f.journal.Epoch, f.waiters.nextStart
 		f.mu.Unlock()
@@ -131,7 +131,7 @@ const (
 )
 
 // proofOf compares the check of a point with that of the message which has its revision: the one
-// that the feed read, as long as its log remembers it, or else the one in the store.
+// that the feed read, as long as its log remembers it, or else the one in the copy or the store.
 func (f *Feed) proofOf(
 	ctx context.Context, b *kvclient.Bucket, s kvclient.StreamState, p *Point,
 ) (proof, error) {
@@ -141,14 +141,37 @@ func (f *Feed) proofOf(
 	f.mu.Lock()
 	check := f.journal.checkAt(p.Revision)
 	f.mu.Unlock()
-	if !check.Known() && p.Revision <= s.Last {
-		stored, err := b.StoredAt(ctx, p.Revision)
-		if err != nil {
+	if check.Known() || p.Revision > s.Last {
+		return p.compare(check), nil
+	}
+	stored, known := f.storedInCopy(p.Revision, s)
+	if !known {
+		var err error
+		if stored, err = b.StoredAt(ctx, p.Revision); err != nil {
 			return unproved, err
 		}
-		check = kv.CheckOf(stored)
 	}
-	return p.compare(check), nil
+	return p.compare(kv.CheckOf(stored)), nil
+}
+
+// storedInCopy returns when the message of a revision was stored, zero if there is none any more.
+// It returns false if the copy cannot tell: if it does not have the message, and the store may have
+// it. With a history of 1 that has no other messages than the last ones of keys.
+func (f *Feed) storedInCopy(
+	revision kv.Revision, s kvclient.StreamState,
+) (stored time.Time, known bool) {
+	c := f.shown.Load()
+	if c == nil {
+		return stored, false
+	}
+	v, ok := c.View(f.serverNow())
+	if !ok || v.Position().Epoch != s.Epoch {
+		return stored, false
+	}
+	if stored, ok = v.StoredAt(revision); ok {
+		return stored, true
+	}
+	return stored, s.History == 1 && revision <= v.Position().Revision && !v.HasHidden()
 }
 
 // compare compares the check of a point with that of the message which has its revision; zero if

@@ -157,6 +157,8 @@ type Stats struct {
 	Restarts atomic.Uint64
 	// Snapshots counts the snapshots and replays that were read from NATS.
 	Snapshots atomic.Uint64
+	// MemorySnapshots counts those that were read from copies in memory.
+	MemorySnapshots atomic.Uint64
 	// Slow counts the subscriptions that were ended since they could not be caught up.
 	Slow atomic.Uint64
 	// Questions counts the questions to leaders about what is stored, beside the verifications.

@@ -106,7 +106,11 @@ func (c *client) arrive() {
 		state := w.model.state()
 		check := w.feed.journal.checkAt(c.point.Revision)
 		if !check.Known() {
-			check = kv.CheckOf(w.storedAt(c.point.Revision))
+			stored, known := w.feed.storedInCopy(c.point.Revision, state)
+			if !known || w.copyRand.IntN(2) == 0 {
+				stored = w.storedAt(c.point.Revision)
+			}
+			check = kv.CheckOf(stored)
 		}
 		proof := c.point.compare(check)
 		w.meanwhile()

@@ -8,6 +8,7 @@ import (
 
 	"kvgateway/internal/feed/copies"
 	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient"
 )
 
 // A modelLoad does step by step what the goroutine of a copyLoad does, and reads from the model.
@@ -73,6 +74,76 @@ func (w *world) loadOn(l *modelLoad, count int) {
 		}
 	}
 	l.planned = l.planned[count:]
+}
+
+// A modelView is what a reading reads from the copy.
+type modelView struct {
+	// asked is where the stream was; its epoch is "" until that is known.
+	asked kvclient.StreamState
+	// at is the position of the view, and planned what it has for the reading.
+	at      kv.Revision
+	planned []kv.Entry
+}
+
+// beginInCopy does what readCopy does before it reads, or lets the store be read instead.
+func (w *world) beginInCopy(r *modelReading) {
+	f, c := w.feed, r.fromCopy
+	switch {
+	case c.asked.Epoch == "" && f.memory.awaited != nil && w.copyRand.IntN(8) > 0:
+		return // it waits for the copy
+	case c.asked.Epoch == "" && f.shown.Load() == nil:
+		r.fromCopy = nil
+		return
+	case c.asked.Epoch == "":
+		c.asked = w.state()
+		w.meanwhile()
+		return
+	case f.journal.Revision < max(c.asked.Last, r.key.to):
+		return
+	}
+	view, ok := r.viewFor(c.asked)
+	if !ok {
+		w.counts["not from the copy"]++
+		r.fromCopy = nil
+		return
+	}
+	w.meanwhile()
+	to, check := r.standsFor(view)
+	if err := r.begin(to, check); err != nil {
+		w.failed(r, err)
+		return
+	}
+	w.counts["read from the copy"]++
+	switch {
+	case r.key.replay:
+		w.counts["replay from the copy"]++
+	case r.key.after > 0:
+		w.counts["continued in the copy"]++
+	}
+	r.begun, c.at = true, view.Position().Revision
+	view.AscendRevisions(r.filters, r.key.after, func(e *kv.Entry) bool {
+		if e.Revision <= to {
+			c.planned = append(c.planned, *e)
+		}
+		return e.Revision <= to
+	})
+	w.note("reading above %d to %d of the copy at %d, replay %v, expects %d",
+		r.key.after, to, c.at, r.key.replay, len(r.expected))
+}
+
+// readOnInCopy brings up to count entries of the view into a chunk.
+func (w *world) readOnInCopy(r *modelReading, full *chunk, count int) {
+	c := r.fromCopy
+	count = min(count, len(c.planned))
+	for _, e := range c.planned[:count] {
+		change := &Change{Entry: e}
+		if !r.key.replay {
+			change.Snapshot, change.SnapshotCheck = r.to, r.toCheck
+		}
+		full.changes = append(full.changes, change)
+		full.bytes += change.readingBytes()
+	}
+	c.planned = c.planned[count:]
 }
 
 // knowsAll reports whether the feed has heard of all purges, new settings and losses.

@@ -153,6 +153,7 @@ func (m *model) state() kvclient.StreamState {
 		LastTime: m.lastTime,
 		At:       m.clock,
 		Terms:    kv.Terms{MaxAge: m.maxAge},
+		History:  int64(m.history),
 	}
 	if len(m.messages) > 0 {
 		s.First = m.messages[0].Revision

@@ -29,12 +29,18 @@ type modelReading struct {
 	over bool
 	// maxAge is that of the bucket which it reads, as it was when that was asked for.
 	maxAge time.Duration
+	// fromCopy is how it is read from the copy; nil if it is read from the store.
+	fromCopy *modelView
 }
 
 // collect takes over the readings that are due.
 func (w *world) collect() {
 	for _, r := range w.feed.dueReadings {
-		w.readings = append(w.readings, &modelReading{reading: r, at: r.key.after})
+		m := &modelReading{reading: r, at: r.key.after}
+		if w.copyRand.IntN(4) > 0 {
+			m.fromCopy = new(modelView)
+		}
+		w.readings = append(w.readings, m)
 		if r.key.replay {
 			w.counts["replay"]++
 		}
@@ -62,10 +68,13 @@ func (w *world) readSome() {
 		w.readings = slices.Delete(w.readings, i, i+1)
 	case w.missing || w.epoch != r.epoch:
 		w.failed(r, errRestart)
-	case r.upTo > w.last, r.awaits > w.last: // what it waits for was lost in a crash
+	case r.fromCopy != nil && r.fromCopy.asked.Last > w.last,
+		r.upTo > w.last, r.awaits > w.last: // what it waits for was lost in a crash
 		w.failed(r, kv.ErrTimeout)
 	case !w.calm && w.rand.IntN(20) == 0 && w.rand.IntN(100) < w.chance.fail:
 		w.failed(r, kv.ErrUnavailable)
+	case !r.begun && r.fromCopy != nil:
+		w.beginInCopy(r)
 	case !r.begun:
 		w.begin(r)
 	case r.missing != nil:
@@ -114,7 +123,13 @@ func (w *world) begin(r *modelReading) {
 // readOn reads a chunk of up to count changes, and hands it over if no marker is missing.
 func (w *world) readOn(r *modelReading, count int) {
 	full := new(chunk)
+	if r.fromCopy != nil {
+		w.readOnInCopy(r, full, count)
+	}
 	for _, e := range w.messages {
+		if r.fromCopy != nil {
+			break
+		}
 		planned := r.key.history || slices.Contains(r.planned, e.Revision)
 		selected := e.Revision > r.at && e.Revision <= r.to && r.filters.Matches(e.Key)
 		if !selected || !planned || len(full.changes) == count {
@@ -161,6 +176,10 @@ func (w *world) handOver(r *modelReading) {
 		w.meanwhile()
 		return
 	}
-	r.finish(w.last, nil)
+	end := w.last
+	if r.fromCopy != nil {
+		end = max(r.fromCopy.asked.Last, r.fromCopy.at)
+	}
+	r.finish(end, nil)
 	r.over = true
 }

@@ -32,6 +32,7 @@ var mustHappen = []string{
 	"other gateway", "ahead of a loss", "outdated",
 	"healed", "healed a key", "removed", "reset reverted", "restamped",
 	"copy exact", "copy pinned", "copy dropped in its load",
+	"read from the copy", "replay from the copy", "continued in the copy", "not from the copy",
 	"digest", "digest behind the feed", "no digest",
 }
 

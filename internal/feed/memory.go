@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"context"
 	"time"
 
 	"kvgateway/internal/bound"
@@ -74,6 +75,10 @@ type memory struct {
 	// completeAt was read.
 	scanned    bool
 	completeAt kv.Revision
+	// awaited is closed once it is known whether the copy that is due can be read; nil if none is.
+	awaited chan struct{}
+	// awaitedTo is until when others wait for that.
+	awaitedTo time.Time
 	// stopLoad ends the goroutine that loads the copy, or compares it with the store.
 	stopLoad func()
 	// ended: the feed was dropped, and has no copy any more.
@@ -87,6 +92,8 @@ type memory struct {
 }
 
 const (
+	// copyPatience is for how long after a copy is due others wait until it can be read.
+	copyPatience = time.Second
 	// copyRetry is how long after a copy was dropped for want of memory another one may be loaded.
 	copyRetry = 30 * time.Second
 	// failedRetry is that time after the store could not be read.
@@ -133,9 +140,47 @@ func (f *Feed) beginCopyLocked() *copies.Copy {
 		Resurfaces: f.journal.terms.MessageTTLs && f.journal.history != 1,
 	}, f.journal.Position)
 	m.copy, m.complete, m.scanned, m.completeAt = c, false, false, 0
+	f.expectCopyLocked()
 	m.stopLoad = func() {}
 	m.currency = currency{} // what was answered before may have been of another stream
 	return c
+}
+
+// expectCopyLocked lets those that could read the copy wait until it is loaded, or until it is
+// known that there will be none: what all of them need is then read from NATS once.
+func (f *Feed) expectCopyLocked() {
+	m := &f.memory
+	if m.awaited == nil && f.hub.copyMemory != nil && !m.ended {
+		m.awaited, m.awaitedTo = make(chan struct{}), f.now().Add(copyPatience)
+	}
+}
+
+// endWait ends the wait for the copy that was due, if there is one.
+func (m *memory) endWait() {
+	if m.awaited != nil {
+		close(m.awaited)
+		m.awaited = nil
+	}
+}
+
+// awaitCopy waits while a copy is due that cannot be read yet, until copyPatience after that began.
+func (f *Feed) awaitCopy(ctx context.Context) {
+	f.mu.Lock()
+	awaited, left := f.memory.awaited, f.memory.awaitedTo.Sub(f.now())
+	f.mu.Unlock()
+	if awaited == nil || left <= 0 {
+		return
+	}
+	turn := bound.TurnOf(ctx)
+	turn.Pause()
+	defer turn.Resume()
+	patience := time.NewTimer(left)
+	defer patience.Stop()
+	select {
+	case <-awaited:
+	case <-patience.C:
+	case <-ctx.Done():
+	}
 }
 
 // tendCopy does what is due for the copy. It belongs to the source's goroutine, and waits for
@@ -188,6 +233,7 @@ func (f *Feed) settleCopyLocked() {
 	}
 	if m.scanned && !m.complete && f.journal.Revision >= m.completeAt && m.copy.Complete() {
 		m.complete = true
+		m.endWait()
 		m.checkAt = f.nextCheck()
 		f.shown.Store(m.copy)
 		f.hub.stats.Copies.Loaded.Add(1)
@@ -210,6 +256,7 @@ func (f *Feed) dropCopyLocked(why Dropped) {
 	}
 	f.shown.Store(nil)
 	f.currentAt.Store(nil)
+	m.endWait()
 	m.stopLoad()
 	m.copy.End()
 	f.hub.stats.Copies.countDrop(why)

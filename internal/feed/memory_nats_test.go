@@ -487,6 +487,7 @@ func TestWrongCopyIsDropped(t *testing.T) {
 	})
 	found, _, _ := m.Get(keyOf(t, "b"))
 	found.Entry.Expires = time.Now().Add(time.Hour) // nobody may do that
+	l.hub.MemorySize()                              // by its lock, comparisons from now on see it
 	select {
 	case key := <-wrong:
 		if key != "b" {

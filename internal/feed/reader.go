@@ -67,13 +67,20 @@ func (r *reading) run() {
 	time.AfterFunc(shareFor, r.stopJoining)
 }
 
-// readWhenAdmitted reads when the reading has its places. It returns what readAll does.
+// readWhenAdmitted reads when the reading has its places, from the copy or from NATS. It returns
+// what readAll does.
+//
+// It waits for a copy that is being loaded, and before it takes a place: the load needs one, too.
 func (r *reading) readWhenAdmitted() (end kv.Revision, err error) {
 	h := r.feed.hub
+	r.feed.awaitCopy(r.ctx)
 	if err := r.takeInShortestLine(r.ctx, h.openReadings, &r.openHold, r.giveWay); err != nil {
 		return 0, err
 	}
 	defer r.openHold.Release()
+	if end, ok, err := r.readCopy(r.ctx); ok {
+		return end, err
+	}
 	if err := r.becomeActive(r.ctx); err != nil {
 		return 0, err
 	}
@@ -101,8 +108,9 @@ func (r *reading) becomeActive(ctx context.Context) error {
 func openBound(set *bound.Set, readings int) *bound.Bound {
 	open := int64(openPerActive * readings)
 	return set.New(bound.Spec{
-		Name:     "open-snapshots",
-		Of:       "snapshots and replays that are open, with a consumer and some megabytes each",
+		Name: "open-snapshots",
+		Of: "snapshots and replays that are open, with some megabytes each, and with a " +
+			"consumer, or with what is overwritten in memory before they have ended",
 		Unit:     bound.Places,
 		Limit:    open,
 		PerOwner: max(1, open/2),
@@ -151,10 +159,6 @@ func (r *reading) readAll(ctx context.Context) (end kv.Revision, err error) {
 	if err := r.begin(to, toCheck); err != nil {
 		return 0, err
 	}
-	c := collector{reading: r, pending: new(chunk)}
-	if !r.key.replay {
-		c.snapshot, c.check = to, toCheck
-	}
 	replay := kvclient.Replay{
 		Filters:  r.filters,
 		History:  r.key.history,
@@ -162,13 +166,10 @@ func (r *reading) readAll(ctx context.Context) (end kv.Revision, err error) {
 		To:       to,
 		NoValues: r.key.noValues,
 	}
-	err = bucket.Replay(ctx, replay, func(e kv.Entry) error { return c.visit(ctx, e) })
-	if err == nil {
-		err = c.flush(ctx)
-	}
-	if err == nil {
-		err = r.accountFor(ctx, r.missingFrom(nil))
-	}
+	c := r.newCollector(to, toCheck, r.pauseBetweenChunks)
+	err = c.collect(ctx, func(visit func(kv.Entry) error) error {
+		return bucket.Replay(ctx, replay, visit)
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -195,6 +196,35 @@ type collector struct {
 	check kv.Check
 	// pending is the chunk that is not full yet.
 	pending *chunk
+	// pause waits after a chunk until the reading may go on.
+	pause func(context.Context) error
+}
+
+// newCollector returns a collector for what the reading reads up to a revision, whose message has
+// that check.
+func (r *reading) newCollector(
+	to kv.Revision, toCheck kv.Check, pause func(context.Context) error,
+) *collector {
+	c := &collector{reading: r, pending: new(chunk), pause: pause}
+	if !r.key.replay {
+		c.snapshot, c.check = to, toCheck
+	}
+	return c
+}
+
+// collect collects all that read calls visit with, and finds out what became of the markers that
+// did not come.
+func (c *collector) collect(
+	ctx context.Context, read func(visit func(kv.Entry) error) error,
+) error {
+	err := read(func(e kv.Entry) error { return c.visit(ctx, e) })
+	if err == nil {
+		err = c.flush(ctx)
+	}
+	if err == nil {
+		err = c.reading.accountFor(ctx, c.reading.missingFrom(nil))
+	}
+	return err
 }
 
 // visit adds an entry, and waits after a full chunk until the reading may go on.
@@ -219,7 +249,7 @@ func (c *collector) flush(ctx context.Context) error {
 		return err
 	}
 	c.reading.addChunk(full)
-	return c.reading.pauseBetweenChunks(ctx)
+	return c.pause(ctx)
 }
 
 // accountFor finds out what became of markers that did not come. It returns errUnvouched if one of

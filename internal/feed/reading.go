@@ -42,8 +42,8 @@ type readingKey struct {
 	toCheck kv.Check
 }
 
-// A reading is a snapshot, or a replay, that is read from the store once for all subscriptions
-// that need it.
+// A reading is a snapshot, or a replay, that is read once for all subscriptions that need it: from
+// the copy of the bucket, if it has what is needed (reader_copy.go), or else from the store.
 //
 // # States
 //
@@ -52,7 +52,8 @@ type readingKey struct {
 //	         its clients; a client that joins can bring it into another line
 //	open     it has a place, a consumer and some megabytes; it waits to be active, in the same
 //	         way, or for a cursor
-//	active   it is being read from NATS, up to the end of the next chunk
+//	active   it is being read from NATS, up to the end of the next chunk; one that is read from
+//	         the copy needs no place for that
 //	done     all was read, or it failed; others may join for shareFor if it did not fail
 //	dropped  the last cursor left before it was done: nobody may join, and ctx has ended
 //
@@ -75,6 +76,10 @@ type readingKey struct {
 // and what all cursors have passed is garbage. While first is not nil, others may join at the
 // beginning.
 //
+// What a reading has in memory, and the frames that are encoded of it, all share who join while it
+// can be joined. So ten thousand clients that come back within some seconds have a few of them, and
+// not ten thousand.
+//
 // A snapshot is read only when the feed has read up to the snapshot's revision, so that no reading
 // knows of a key what the feed has yet to see.
 type reading struct {
@@ -82,7 +87,7 @@ type reading struct {
 	key readingKey
 	// feed is the one whose subscriptions read it.
 	feed *Feed
-	// bucket is where it is read from.
+	// bucket is where it is read from, if that is not the copy.
 	bucket *kvclient.Bucket
 	// epoch is the bucket's; if that changes, the reading fails.
 	epoch kv.Epoch

@@ -188,9 +188,8 @@ func (src *source) readStream(ctx context.Context, patience time.Duration) (
 		f.continueAfterLoss()
 	}
 	src.lastHeard = tail.Heard
-	f.setState(live, nil)
+	src.goLive()
 	f.hub.releaseRestPlace(f)
-	src.loadCopyIfDue()
 	last := src.askerOf(hearing)
 	return true, src.receive(ctx, tail.C, tail.Err, streamQuestions{src.verify, last})
 }
@@ -277,6 +276,16 @@ func (src *source) noteLost(err error) {
 	}
 	src.audit.noteMissed(src.lastHeard())
 	src.feed.setState(stale, err)
+}
+
+// goLive notes that there is a source, and loads a copy if one is due. Both are one step, so that
+// no subscription comes in between and reads what the copy is about to be loaded with.
+func (src *source) goLive() {
+	f := src.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.setStateLocked(live, nil)
+	src.loadCopyLocked()
 }
 
 // noteAdvisoryPeriod notes over which connection advisories come from now on. If some may have been

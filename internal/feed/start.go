@@ -81,6 +81,7 @@ func (s *Subscription) attach(gone bool) {
 func (s *Subscription) resume(ctx context.Context) error {
 	before := s.feed.currentStretch()
 	s.lossesThen = before.losses
+	s.feed.awaitCopy(ctx) // it may have the message of the point
 	bucket, state, err := s.feed.askInEpoch(ctx)
 	if err != nil {
 		return err

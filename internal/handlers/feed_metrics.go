@@ -23,6 +23,8 @@ var (
 		"Times that a feed lost its source.", nil, nil)
 	descSnapshots = prometheus.NewDesc("kvgw_snapshots_total",
 		"Snapshots and replays read from NATS, each for all streams that share it.", nil, nil)
+	descMemorySnapshots = prometheus.NewDesc("kvgw_memory_snapshots_total",
+		"Snapshots and replays read from memory, each for all streams that share it.", nil, nil)
 	descSlow = prometheus.NewDesc("kvgw_subscriptions_slow_total",
 		"Subscriptions that were ended because they could not catch up.", nil, nil)
 	descQuestions = prometheus.NewDesc("kvgw_memory_questions_total",
@@ -77,6 +79,7 @@ func (m feedMetrics) Collect(ch chan<- prometheus.Metric) {
 	counter(descChanges, stats.Changes.Load())
 	counter(descRestarts, stats.Restarts.Load())
 	counter(descSnapshots, stats.Snapshots.Load())
+	counter(descMemorySnapshots, stats.MemorySnapshots.Load())
 	counter(descSlow, stats.Slow.Load())
 	counter(descHeals, stats.Healing.Heals.Load(), "healed")
 	counter(descHeals, stats.Healing.Failed.Load(), "reset")

@@ -396,8 +396,9 @@ func (w *world) checkAll() error {
 // checkOrder compares what the copy has in the order of revisions with the model.
 func (w *world) checkOrder(v copies.View) error {
 	above := kv.Revision(w.rand.IntN(int(w.last) + 1))
+	filters := w.filters()
 	var got, want []string
-	v.AscendRevisions(nil, above, func(e *kv.Entry) bool {
+	v.AscendRevisions(filters, above, func(e *kv.Entry) bool {
 		got = append(got, text(e))
 		return true
 	})
@@ -405,12 +406,13 @@ func (w *world) checkOrder(v copies.View) error {
 		return cmp.Compare(a.Revision, b.Revision)
 	})
 	for _, e := range entries {
-		if e.Revision > above && (e.Expires.IsZero() || w.now.Before(e.Expires)) {
+		if e.Revision > above && filters.Matches(e.Key) &&
+			(e.Expires.IsZero() || w.now.Before(e.Expires)) {
 			want = append(want, text(&e))
 		}
 	}
 	if !slices.Equal(got, want) {
-		return fmt.Errorf("above %d:\n got %v\nwant %v", above, got, want)
+		return fmt.Errorf("%v above %d:\n got %v\nwant %v", filters, above, got, want)
 	}
 	return nil
 }

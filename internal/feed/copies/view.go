@@ -1,6 +1,8 @@
 package copies
 
 import (
+	"cmp"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -230,17 +232,70 @@ func (v View) AscendFrom(filters kv.Filters, from string, visit func(*kv.Entry) 
 	}
 }
 
+// maxSorted bounds the keys that AscendRevisions sorts, which take eight bytes each.
+const maxSorted = 1 << 16
+
 // AscendRevisions calls visit with the entries that the filters select and whose revision is
 // greater than after, in the order of their revisions, markers included, until visit returns false.
-// It shows the current entries, whatever the view is pinned at.
+// It shows the current entries, whatever the view is pinned at. Where the filters' ranges have a
+// small part of the keys, only those are looked at.
 func (v View) AscendRevisions(
 	filters kv.Filters, after kv.Revision, visit func(*kv.Entry) bool,
 ) {
+	if selected, few := v.fewAbove(filters, after); few {
+		for _, e := range selected {
+			if !visit(e) {
+				return
+			}
+		}
+		return
+	}
 	matcher := filters.Matcher()
 	v.byRevision.Ascend(numbered{revision: after + 1}, func(in numbered) bool {
-		if in.unsure == unsureValue || v.hasEnded(in.version) || !matcher.Matches(in.entry.Key) {
+		if !v.isCurrent(in.version) || !matcher.Matches(in.entry.Key) {
 			return true
 		}
 		return visit(&in.entry)
 	})
+}
+
+// fewAbove returns the current entries above a revision that the filters select, in the order of
+// their revisions. It returns false, after a bounded number of them, if the filters' ranges have
+// more than a quarter of the keys.
+func (v View) fewAbove(filters kv.Filters, after kv.Revision) (selected []*kv.Entry, few bool) {
+	left := min(v.byKey.Len()/4, maxSorted)
+	matcher := filters.Matcher()
+	for _, r := range rangesOf(filters) {
+		v.byKey.Ascend(keyed{key: r.from}, func(in keyed) bool {
+			if left < 0 || !r.has(in.key) {
+				return false
+			}
+			left--
+			if in.entry.Revision > after && v.isCurrent(in.version) &&
+				(r.all || matcher.Matches(in.key)) {
+				selected = append(selected, &in.entry)
+			}
+			return true
+		})
+		if left < 0 {
+			return nil, false
+		}
+	}
+	slices.SortFunc(selected, func(a, b *kv.Entry) int {
+		return cmp.Compare(a.Revision, b.Revision)
+	})
+	return selected, true
+}
+
+// isCurrent reports whether a version in the trees is shown, whatever the view is pinned at.
+func (v View) isCurrent(in *version) bool { return in.unsure != unsureValue && !v.hasEnded(in) }
+
+// StoredAt returns when the message of a revision was stored, if it is the last one of a key. It
+// returns false if there is no such entry.
+func (v View) StoredAt(revision kv.Revision) (stored time.Time, ok bool) {
+	found, ok := v.byRevision.Get(numbered{revision: revision})
+	if !ok {
+		return time.Time{}, false
+	}
+	return found.entry.Created, true
 }
