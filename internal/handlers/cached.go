@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -37,7 +38,7 @@ type cacheTerms struct {
 }
 
 // parseCacheTerms reads the Cache-Control of a request. Directives that do not concern the gateway
-// are ignored.
+// are ignored. More seconds than 31 bits hold are as many as they hold.
 func parseCacheTerms(lines []string) (terms cacheTerms, err error) {
 	terms.maxAge = math.MaxInt64
 	for _, line := range lines {
@@ -50,7 +51,7 @@ func parseCacheTerms(lines []string) (terms cacheTerms, err error) {
 				terms.maxAge = -1
 			case "max-age":
 				seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31)
-				if err != nil {
+				if err != nil && !errors.Is(err, strconv.ErrRange) { // RFC 9111 §1.2.2
 					return terms, problem.OfHeader("Cache-Control",
 						"max-age in Cache-Control must be a number of seconds, such as max-age=5.")
 				}

@@ -116,6 +116,9 @@ func TestCachedReadWithoutACopy(t *testing.T) {
 	f.get(t, "/buckets/shop/keys/a?consistency=cached", only).is(t, 200).
 		has(t, "KV-Consistency", "cached")
 	f.get(t, "/buckets/shop/keys/a?consistency=cached&revision=1", only).is(t, 200)
+	for _, age := range []string{"2147483648", "99999999999999999999"} {
+		f.get(t, "/buckets/shop/keys/a?consistency=cached", only+", max-age="+age).is(t, 200)
+	}
 	for _, terms := range []string{"no-cache", "max-age=60, no-cache", "max-age=\"0\", No-Cache"} {
 		f.get(t, "/buckets/shop/keys/a?consistency=cached", "Cache-Control: "+terms).is(t, 200).
 			has(t, "KV-Consistency", "leader")
