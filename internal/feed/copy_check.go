@@ -73,6 +73,8 @@ type copyCheck struct {
 	epoch kv.Epoch
 	// values says that values are compared too.
 	values bool
+	// upTo is the revision up to which the copy is compared.
+	upTo kv.Revision
 }
 
 // run compares the copy, and drops it if it is wrong.
@@ -148,11 +150,12 @@ func (c *copyCheck) pin(ctx context.Context) (*kvclient.Bucket, copies.View, err
 	if view, ok = view.At(s.Last); !ok {
 		return nil, copies.View{}, errNotExact
 	}
+	c.upTo = s.Last
 	return bucket, view, nil
 }
 
 // compare returns the keys in which the view differs from what the store has up to the view's
-// revision. Some may not differ really.
+// revision. Some may not differ really. Those of markers that may be gone are among them.
 func (c *copyCheck) compare(
 	ctx context.Context, bucket *kvclient.Bucket, view copies.View,
 ) (candidates []string, err error) {
@@ -171,7 +174,8 @@ func (c *copyCheck) compare(
 	err = bucket.Replay(ctx, kvclient.Replay{To: view.Revision(), NoValues: !c.values},
 		func(e kv.Entry) error {
 			came[e.Key] = true
-			if found := view.Get(e.Key); !found.Unsure && !c.same(&e, found.Entry) {
+			found := view.Get(e.Key)
+			if found.Unsure && e.IsMarker() || !found.Unsure && !c.same(&e, found.Entry) {
 				candidates = append(candidates, e.Key)
 			}
 			return nil
@@ -226,10 +230,12 @@ func (c *copyCheck) isWrong(
 }
 
 // differs compares what the copy has of a key with what the stream's leader has of it, once the
-// feed has read what the leader had.
+// feed has read what the leader had. It settles whether a marker is there that may be gone: a sweep
+// of markers leaves many of those, which the copy would keep, and which nobody could list.
 func (c *copyCheck) differs(
 	ctx context.Context, bucket *kvclient.Bucket, key kv.Key,
 ) (bool, error) {
+	doubts := c.copy.Doubts()
 	stored, _, err := bucket.Get(ctx, key, kvclient.ReadOptions{})
 	if deleted, ok := errors.AsType[*kv.KeyDeletedError](err); ok {
 		stored, err = deleted.Marker, nil
@@ -243,7 +249,10 @@ func (c *copyCheck) differs(
 	}
 	found, _, ok := c.copy.Get(key.String(), c.feed.serverNow())
 	switch kept := found.Entry; {
-	case !ok, found.Unsure:
+	case !ok:
+		return false, nil
+	case found.Unsure:
+		c.copy.SettleMarker(key.String(), c.upTo, stored.Revision, doubts)
 		return false, nil
 	case kept == nil:
 		ended := !stored.Expires.IsZero() && !c.feed.serverNow().Before(stored.Expires)

@@ -104,7 +104,7 @@ func lists() (targets [][2]string) {
 	}
 	for _, chosen := range []string{
 		"key=a&key=ab.x&key=none", "key=n.00.v&key=c", "key=a&filter=a.>", "key=a.x&prefix=a.",
-		"key=c&limit=1&key=a",
+		"key=c&limit=1&key=a", "key=a&filter=>", "key=a&filter=>&prefix=b",
 	} {
 		target := "/buckets/shop/entries?" + chosen
 		targets = append(targets, [2]string{target, "application/json"},
@@ -291,4 +291,41 @@ func namesOf(pages ...map[string]any) (names []string) {
 		}
 	}
 	return names
+}
+
+// A sweep of markers by another tool takes nothing out of memory: lists are read from there right
+// after it, and those of markers once the copy was compared with the store, whether the sweep has
+// spared the markers or not.
+func TestSweepOfMarkersLeavesReadsInMemory(t *testing.T) {
+	t.Parallel()
+	for name, age := range map[string]time.Duration{"gone": -1, "spared": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			memory, server, kv := startPair(t, jetstream.KeyValueConfig{History: 3})
+			for i := range 9 {
+				put(t, kv, fmt.Sprint("k", i), "v")
+			}
+			memory.untilListed(t)
+			for i := range 5 {
+				deleteKey(t, kv, fmt.Sprint("k", i))
+			}
+			memory.get(t, "/buckets/shop/keys").is(t, 200) // so that it has heard of the markers
+			if err := kv.PurgeDeletes(t.Context(),
+				jetstream.DeleteMarkersOlderThan(age)); err != nil {
+				t.Fatal(err)
+			}
+			for _, list := range []string{"keys", "entries", "markers"} {
+				eventually(t, list+" come from memory", func() bool {
+					before := memory.fromMemory(t)
+					got := form(memory.get(t, "/buckets/shop/"+list))
+					if want := form(server.get(t, "/buckets/shop/"+list)); got != want {
+						t.Fatalf("from memory %s\nbut the server says %s", got, want)
+					}
+					only := "Cache-Control: only-if-cached"
+					cached := memory.get(t, "/buckets/shop/"+list+"?consistency=cached", only)
+					return memory.fromMemory(t) > before && cached.status == 200
+				})
+			}
+		})
+	}
 }

@@ -88,13 +88,16 @@ type Copy struct {
 	hidden bool
 	// unsureValues and unsureMarkers count the versions with unsureValue and unsureMarker.
 	unsureValues, unsureMarkers int
+	// doubts is what Doubts returns.
+	doubts uint64
 	// values counts the entries that are no markers.
 	values int
 	// chained has the versions with an earlier one, in the order of their revisions.
 	chained []*version
-	// forgotten has what was removed while the copy is loading, with the revision up to which, so
-	// that the scan does not bring it back; nil once the copy is complete.
-	forgotten map[string]kv.Revision
+	// forgotten has the keys that were removed while the copy is loading, with the revision up to
+	// which, so that the scan does not bring them back. doubted has those whose marker may be gone,
+	// which the scan may have yet to bring. Both are nil once the copy is complete.
+	forgotten, doubted map[string]kv.Revision
 	// held is what waits behind a transaction; see apply.go.
 	held held
 	// bytes is what everything takes.
@@ -107,7 +110,10 @@ type Copy struct {
 
 // New returns an empty copy, which is loading. The feed's position is at.
 func New(o Options, at kv.Position) *Copy {
-	c := &Copy{options: o, at: at, forgotten: make(map[string]kv.Revision)}
+	c := &Copy{
+		options: o, at: at,
+		forgotten: make(map[string]kv.Revision), doubted: make(map[string]kv.Revision),
+	}
 	c.id = rand.Uint64() // #nosec G404 -- it tells copies apart, and is no secret
 	c.plant()
 	return c
@@ -121,46 +127,12 @@ func (c *Copy) plant() {
 	c.expiring = btree.NewBTreeGOptions(byEnd, o)
 }
 
-// Load puts in an entry that a scan of the store found. It has no effect if something newer is
-// known of the key. It reports whether the copy goes on.
-func (c *Copy) Load(e kv.Entry) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ended || c.complete {
-		return !c.ended
-	}
-	c.hold.Progress()
-	if removed, ok := c.forgotten[e.Key]; ok && e.Revision <= removed {
-		return true
-	}
-	c.set(&version{entry: e})
-	return c.goesOn()
-}
-
 // NoteHidden notes that there is a key outside the grammar.
 func (c *Copy) NoteHidden() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.hidden = true
 	c.current.Store(nil)
-}
-
-// Complete notes that everything that the scan missed has been applied. It reports whether the copy
-// is complete now; it is not while something waits behind a transaction.
-func (c *Copy) Complete() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ended || c.held.isHolding() {
-		return false
-	}
-	if !c.complete {
-		for key := range c.forgotten {
-			c.bytes -= int64(forgottenBytes + len(key))
-		}
-		c.complete, c.forgotten = true, nil
-		c.horizon.Store(uint64(c.at.Revision))
-	}
-	return true
 }
 
 // Remove takes away what the copy has of a key up to a revision, since it is gone from the store
@@ -182,37 +154,6 @@ func (c *Copy) Remove(key string, upTo kv.Revision) {
 		c.drop(found.version)
 	}
 	c.goesOn()
-}
-
-// noteGone notes that a key has nothing up to a revision, whatever the scan still brings. mu is
-// held.
-func (c *Copy) noteGone(key string, upTo kv.Revision) {
-	if c.complete {
-		return
-	}
-	if _, known := c.forgotten[key]; !known {
-		c.bytes += int64(forgottenBytes + len(key))
-	}
-	c.forgotten[key] = max(c.forgotten[key], upTo)
-}
-
-// forgottenBytes is what an entry of forgotten takes beside its key.
-const forgottenBytes = 96
-
-// DoubtMarker notes that the marker of a key may be gone from the store, if the key's entry is a
-// marker up to that revision.
-func (c *Copy) DoubtMarker(key string, upTo kv.Revision) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ended {
-		return
-	}
-	c.held.doubt(key, upTo)
-	found, ok := c.byKey.Get(keyed{key: key})
-	if !ok || found.entry.Revision > upTo || !found.entry.IsMarker() || found.unsure != sure {
-		return
-	}
-	c.swap(found.version, &version{entry: found.entry, unsure: unsureMarker})
 }
 
 // Prune lets go of the versions that only pages below the horizon could show.
@@ -263,6 +204,8 @@ type Size struct {
 	Entries int
 	// Values is how many of them are no markers.
 	Values int
+	// Unsure is how many of them are markers that the store may lack.
+	Unsure int
 	// Hidden says that the bucket has, or had, keys outside the grammar, which are not counted.
 	Hidden bool
 }
@@ -272,7 +215,8 @@ func (c *Copy) Size() Size {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return Size{
-		Bytes: c.bytes, Entries: c.byKey.Len(), Values: c.values, Hidden: c.hidden,
+		Bytes: c.bytes, Entries: c.byKey.Len(), Values: c.values, Unsure: c.unsureMarkers,
+		Hidden: c.hidden,
 	}
 }
 
@@ -388,7 +332,7 @@ func (c *Copy) end(why Lost) {
 	c.ended, c.lost, c.complete = true, why, false
 	c.current.Store(nil)
 	c.plant() // views may still read the trees that there were
-	c.held, c.chained, c.forgotten, c.digests = held{}, nil, nil, digests{}
+	c.held, c.chained, c.forgotten, c.doubted, c.digests = held{}, nil, nil, nil, digests{}
 	c.bytes, c.room, c.values, c.unsureValues, c.unsureMarkers = 0, 0, 0, 0, 0
 	c.hold.Release()
 }

@@ -51,8 +51,9 @@
 //
 // A key is unsure if the copy cannot know what the store has for it: a marker that another tool has
 // purged, where the purge may have spared it; or the key of an entry whose time is over, where an
-// earlier revision of it may count again. A reader is told so, and asks the store. Keys that are
-// outside the grammar cannot be in the copy. It only notes that there are some ([View.HasHidden]).
+// earlier revision of it may count again. A reader is told so, and asks the store. What the store
+// has of such a marker is settled when the copy is compared with it. Keys that are outside the
+// grammar cannot be in the copy. It only notes that there are some ([View.HasHidden]).
 //
 // # Memory
 //
@@ -64,9 +65,11 @@
 // # Files
 //
 //	copy.go     a copy: its life, its trees, its memory
+//	loading.go  entries from a scan of the store, and when the copy is complete
 //	apply.go    entries from the feed, and transactions
 //	version.go  an entry in the copy, and its chain of earlier ones
 //	expiry.go   the end of times to live, and what is unsure then
+//	doubt.go    markers that may be gone from the store
 //	view.go     views, and reading by key and by revision
 //	digest.go   digests of what filters select
 //	ranges.go   which ranges of keys filters select

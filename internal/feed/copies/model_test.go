@@ -202,6 +202,8 @@ func (w *world) step() {
 		w.pin()
 	case n < 92:
 		w.keepDigest()
+	case n < 94:
+		w.settle()
 	}
 }
 
@@ -274,12 +276,31 @@ func (w *world) checkDigests() error {
 func (w *world) doubt() {
 	key := keys[w.rand.IntN(len(keys))]
 	e := w.states[w.at][key]
-	if w.loading || !e.IsMarker() || !e.Expires.IsZero() {
+	if !e.IsMarker() || !e.Expires.IsZero() {
 		return
 	}
 	w.counts["doubt"]++
+	if w.loading {
+		w.counts["doubt in a load"]++
+	}
 	w.doubted[e.Revision] = true
 	w.copy.DoubtMarker(key, e.Revision)
+}
+
+// settle finds a marker in the store that may be gone, unless another doubt comes meanwhile.
+func (w *world) settle() {
+	key := keys[w.rand.IntN(len(keys))]
+	e, doubts := w.states[w.at][key], w.copy.Doubts()
+	if w.loading || !w.doubted[e.Revision] {
+		return
+	}
+	if w.rand.IntN(3) == 0 {
+		w.copy.DoubtMarker(key, e.Revision)
+	} else {
+		w.counts["settled"]++
+		delete(w.doubted, e.Revision)
+	}
+	w.copy.SettleMarker(key, w.at, e.Revision, doubts)
 }
 
 // load brings the next entry of the scan, and completes the copy at its end.
@@ -428,6 +449,9 @@ func (w *world) checkSize() error {
 	}
 	w.copy.Sweep(w.now)
 	w.copy.Prune(w.at)
+	for _, key := range keys {
+		w.copy.SettleMarker(key, w.at, w.states[w.at][key].Revision, w.copy.Doubts())
+	}
 	anew := copies.New(copies.Options{}, position(w.at))
 	for _, e := range w.fed {
 		if e.Expires.IsZero() || w.now.Before(e.Expires) {
@@ -467,7 +491,8 @@ func TestCopyIsTheModel(t *testing.T) {
 	}
 	t.Log(total)
 	for _, what := range []string{
-		"transaction", "purge", "complete", "pinned", "not pinned", "doubt", "passed",
+		"transaction", "purge", "complete", "pinned", "not pinned", "doubt", "doubt in a load",
+		"settled", "passed",
 		"digest", "earlier digest", "no digest",
 	} {
 		if total[what] == 0 && *onlySeed == 0 {
