@@ -189,3 +189,46 @@ func TestRestartBesideAWriterIsNoReset(t *testing.T) {
 		})
 	}
 }
+
+// The server says when the last message was stored also after that is gone, and after a restart. So
+// a stream whose last message was removed is the same stream: those who can be told are told.
+func TestRemovalOfTheLastMessageIsNoReset(t *testing.T) {
+	t.Parallel()
+	for name, remove := range map[string]func(*lab, jetstream.Stream) error{
+		"purged": func(l *lab, _ jetstream.Stream) error {
+			l.purgeKey(t, "c")
+			return nil
+		},
+		"deleted": func(_ *lab, s jetstream.Stream) error { return s.DeleteMsg(t.Context(), 3) },
+		"erased": func(_ *lab, s jetstream.Stream) error {
+			return s.SecureDeleteMsg(t.Context(), 3)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, withCopies(t))
+			stream, native := l.bucketOnStream(t, jetstream.StreamConfig{
+				Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 1,
+				AllowDirect: true, AllowRollup: true, Discard: jetstream.DiscardNew,
+			})
+			for _, key := range []string{"a", "b", "c"} {
+				put(t, native, key, "v")
+			}
+			w := l.watch(t, "b", feed.SubscribeOptions{Removals: true})
+			w.untilExact(3)
+			l.untilCopyEqualsStore(t)
+			if err := remove(l, stream); err != nil {
+				t.Fatal(err)
+			}
+			w.untilHolds(map[string]string{"a": "v", "b": "v"})
+			w.untilExact(3)
+			l.server.Restart()
+			w.untilKind(feed.Stale)
+			w.untilKind(feed.Live)
+			w.untilExact(3)
+			if got := l.resets(); got != "map[]" {
+				t.Errorf("resets: %s", got)
+			}
+		})
+	}
+}

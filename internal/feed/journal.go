@@ -161,6 +161,15 @@ func (j *journal) noteAnswer(q question, s kvclient.StreamState) bool {
 	return true
 }
 
+// isReplaced reports whether the stream's last message has the revision of another one that was
+// read: a crash took that one back, and gave its revision out again. If nothing more was lost, the
+// number alone would show nothing. The server goes on saying when the last message was stored after
+// that is gone; but for one that was erased securely it may forget the time (measured).
+func (j *journal) isReplaced(s kvclient.StreamState) bool {
+	stored, read := kv.CheckOf(s.LastTime), j.checkAt(s.Last)
+	return s.Epoch == j.Epoch && stored.Known() && read.Known() && stored != read
+}
+
 // awaitsSuccessor reports whether a message was skipped whose successor may have yet to come. A
 // crash can take the successor back, and leave the stream as if nothing had ever been removed,
 // while the journal lacks a value (TestFeedThatSkippedSomeDoesNotGoOn).

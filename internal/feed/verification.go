@@ -79,7 +79,8 @@ func (src *source) newQuestion() question {
 func (src *source) compareAnswer(q question, s kvclient.StreamState) (beyond bool, err error) {
 	f := src.feed
 	f.mu.Lock()
-	same := f.journal.noteAnswer(q, s)
+	replaced := f.journal.isReplaced(s)
+	same := !replaced && f.journal.noteAnswer(q, s)
 	_, lacking := src.audit.lack(s, f.journal.harmlessPurges)
 	if !same {
 		f.freshness.fail(q.callers, Lost)
@@ -100,6 +101,8 @@ func (src *source) compareAnswer(q question, s kvclient.StreamState) (beyond boo
 	}
 	f.mu.Unlock()
 	switch {
+	case replaced:
+		return false, src.carryOut(resetFor(ReasonHorizon))
 	case !same:
 		return false, errRestart
 	case s.Last > q.revision:
