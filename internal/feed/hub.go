@@ -321,6 +321,18 @@ func (h *Hub) Close() {
 	h.work.Wait()
 }
 
+// enter lets [Hub.Close] wait for a goroutine that is not the hub's, until it calls leave. It
+// returns false if the hub is closed.
+func (h *Hub) enter() (leave func(), ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ctx.Err() != nil {
+		return nil, false
+	}
+	h.work.Add(1)
+	return h.work.Done, true
+}
+
 // allFeeds returns the feeds that there are now.
 func (h *Hub) allFeeds() []*Feed {
 	h.mu.Lock()

@@ -130,11 +130,12 @@ func (f *Feed) beginCopyLocked() *copies.Copy {
 		f.journal.terms.Discards || f.now().Before(m.retryAt) {
 		return nil
 	}
-	evict := func() { f.dropCopy(Dropped(copies.LostMemory)) }
+	var c *copies.Copy
+	evict := func() { f.evictCopy(c) }
 	if f.hub.keeper != nil && f.hub.options.Keep(f.name) {
 		evict = nil
 	}
-	c := copies.New(copies.Options{
+	c = copies.New(copies.Options{
 		Memory:     limit,
 		Evict:      evict,
 		Resurfaces: f.journal.terms.MessageTTLs && f.journal.history != 1,
@@ -274,6 +275,22 @@ func (f *Feed) dropCopyLocked(why Dropped) {
 
 // dropCopy is dropCopyLocked for those who do not hold the lock.
 func (f *Feed) dropCopy(why Dropped) {
+// evictCopy drops a copy whose memory another one needs, on a goroutine of the bound. By now the
+// feed may have another copy, or none, and the hub may be closed. [Hub.Close] waits for the others.
+func (f *Feed) evictCopy(c *copies.Copy) {
+	leave, ok := f.hub.enter()
+	if !ok {
+		c.End()
+		return
+	}
+	defer leave()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.memory.copy == c {
+		f.dropCopyLocked(Dropped(copies.LostMemory))
+	}
+}
+
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.dropCopyLocked(why)

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"errors"
 	"testing"
 	"time"
 	"unsafe"
@@ -94,6 +95,98 @@ func TestClockThatIsSetEndsNoEntry(t *testing.T) {
 	clock = clock.Add(2 * time.Minute)
 	if view, ok := c.View(f.serverNow()); !ok || view.Get("k").Entry != nil {
 		t.Error("the entry has not ended")
+	}
+}
+
+// While the copy holds a transaction back its position need not be exact, though that of the feed
+// is: then it is not known to be current as of any later time.
+func TestCopyThatHoldsATransactionBackIsNotCurrent(t *testing.T) {
+	f := feedInMemory(streamAt(8, 0))
+	c := f.load(t, 8, entry("a", 7, kv.Put))
+	f.answer(t, streamAt(8, 0))
+	was := *f.currentAt.Load()
+	before := f.source.newQuestion()
+	f.source.deliver([]kv.Entry{entry("b", 10, kv.Put)}) // 9 was overwritten by 11
+	if _, err := f.source.compareAnswer(before, streamAt(10, 1)); err != nil {
+		t.Fatal(err)
+	}
+	part := entry("a", 11, kv.Put)
+	part.Transaction = &kv.TransactionPart{ID: "t"}
+	f.source.deliver([]kv.Entry{part})
+	f.answer(t, streamAt(11, 1))
+	if !f.journal.exact.isExact() || c.Position().Revision != 10 {
+		t.Fatalf("exact: %v, the copy is at %v", f.journal.exact.isExact(), c.Position())
+	}
+	if now := *f.currentAt.Load(); !now.Equal(was) {
+		t.Errorf("the copy is current as of %v, but it lacks what was stored by then", now)
+	}
+	part.Key, part.Revision = "c", 12
+	part.Transaction = &kv.TransactionPart{ID: "t", Index: 1, Last: true}
+	f.source.deliver([]kv.Entry{part})
+	if now := *f.currentAt.Load(); !now.After(was) {
+		t.Errorf("the copy is current as of %v, as before", now)
+	}
+}
+
+// Of the markers that may be gone the stream may have any number.
+func TestMarkersInDoubtMayBeThereOrNot(t *testing.T) {
+	f := feedInMemory(streamAt(4, 0))
+	c := f.load(t, 4, entry("a", 1, kv.Put), entry("b", 2, kv.Put), entry("c", 3, kv.Delete),
+		entry("d", 4, kv.Delete))
+	c.DoubtMarker("c", 3)
+	for subjects, want := range map[uint64]bool{2: true, 3: false, 4: false, 5: true} {
+		s := streamAt(4, 0)
+		s.Subjects = subjects
+		f.mu.Lock()
+		if got := f.copyDiffersLocked(s); got != want {
+			t.Errorf("%d subjects: the copy differs: %v", subjects, got)
+		}
+		f.mu.Unlock()
+	}
+}
+
+// A stream that lost its end and gave the same revisions out again, and no more, says so only by
+// the time at which its last message was stored.
+func TestStreamWithAnotherLastMessageIsAReset(t *testing.T) {
+	s := streamAt(1, 0)
+	f := feedInMemory(s)
+	f.load(t, 1)
+	last := entryStored("a", 2, 100)
+	f.source.deliver([]kv.Entry{last})
+	s.Last, s.Messages = 2, 2
+	for _, unchanged := range []time.Time{last.Created, {}} { // the server can forget the time
+		s.LastTime = unchanged
+		f.answer(t, s)
+	}
+	s.LastTime = last.Created.Add(time.Second)
+	if _, err := f.source.compareAnswer(f.source.newQuestion(), s); !errors.Is(err, errRestart) {
+		t.Errorf("it goes on: %v", err)
+	}
+	if f.shown.Load() != nil || f.source.audit.dueReset != ReasonHorizon {
+		t.Errorf("the next start resets for %q", f.source.audit.dueReset)
+	}
+}
+
+// A copy that has to give way takes no other one with it.
+func TestEvictedCopyIsNoOther(t *testing.T) {
+	f := feedInMemory(streamAt(1, 0))
+	evicted := f.load(t, 1)
+	f.dropCopy(DroppedReset)
+	f.load(t, 1)
+	f.evictCopy(evicted)
+	if f.shown.Load() == nil {
+		t.Error("the next copy was dropped")
+	}
+	f.evictCopy(f.shown.Load())
+	if f.shown.Load() != nil {
+		t.Error("the copy was not dropped")
+	}
+	last := feedInMemory(streamAt(1, 0))
+	c := last.load(t, 1)
+	last.hub.Close()
+	last.evictCopy(c)
+	if _, ok := c.View(time.Now()); ok {
+		t.Error("the copy of a closed hub keeps its memory")
 	}
 }
 
