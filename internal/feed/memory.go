@@ -240,7 +240,9 @@ func (f *Feed) settleCopyLocked() {
 		f.hub.stats.Copies.Loaded.Add(1)
 	}
 	m.copy.Prune(f.journal.log.horizon)
-	if m.currency.reached(m.copy.Position().Revision, exact) {
+	// While the copy holds a transaction back, its position can be one that is not exact.
+	at := m.copy.Position().Revision
+	if m.currency.reached(at, f.journal.exact.holds(at, f.journal.Revision)) {
 		at := m.currency.at // a copy, since readers take no lock
 		f.currentAt.Store(&at)
 	}
@@ -273,8 +275,6 @@ func (f *Feed) dropCopyLocked(why Dropped) {
 	*m = memory{retryAt: retryAt, ended: m.ended}
 }
 
-// dropCopy is dropCopyLocked for those who do not hold the lock.
-func (f *Feed) dropCopy(why Dropped) {
 // evictCopy drops a copy whose memory another one needs, on a goroutine of the bound. By now the
 // feed may have another copy, or none, and the hub may be closed. [Hub.Close] waits for the others.
 func (f *Feed) evictCopy(c *copies.Copy) {
@@ -291,6 +291,8 @@ func (f *Feed) evictCopy(c *copies.Copy) {
 	}
 }
 
+// dropCopy is dropCopyLocked for those who do not hold the lock.
+func (f *Feed) dropCopy(why Dropped) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.dropCopyLocked(why)
