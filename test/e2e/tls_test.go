@@ -196,6 +196,9 @@ func (s *secured) awaitServed(name string) {
 
 func TestTLSFilesAreReadAgainUnderLoad(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("it takes all processors for six seconds")
+	}
 	s := startSecured(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	loaded := make(chan error, natstest.Sized(4, 1))
