@@ -22,7 +22,15 @@ func startPair(
 	t *testing.T, config jetstream.KeyValueConfig, configure ...func(*setup),
 ) (memory, server *gateway, kv jetstream.KeyValue) {
 	t.Helper()
-	nats := natstest.Start(t, natstest.Options{})
+	return startPairAt(t, natstest.Start(t, natstest.Options{}), config, configure...)
+}
+
+// startPairAt is startPair before a server that runs.
+func startPairAt(
+	t *testing.T, nats *natstest.Server, config jetstream.KeyValueConfig,
+	configure ...func(*setup),
+) (memory, server *gateway, kv jetstream.KeyValue) {
+	t.Helper()
 	config.Bucket = "shop"
 	kv = natstest.CreateBucket(t, nats.JetStream(t), config)
 	at := func(s *setup) {
@@ -327,5 +335,53 @@ func TestSweepOfMarkersLeavesReadsInMemory(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// A bucket with keys whose names no key can have here is listed by the server, which counts them.
+func TestListsOfHiddenKeysCountThem(t *testing.T) {
+	t.Parallel()
+	for name, atOnce := range map[string]bool{"before the load": true, "after it": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			nats := natstest.Start(t, natstest.Options{})
+			memory, server, kv := startPairAt(t, nats, jetstream.KeyValueConfig{})
+			put(t, kv, "a", "v")
+			if !atOnce {
+				memory.untilListed(t)
+			}
+			_, err := nats.JetStream(t).Publish(t.Context(), "$KV.shop.b%c", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if atOnce {
+				memory.watch(t, "/buckets/shop/watch?updates_only=true")
+				memory.awaitCached(t, 2)
+			}
+			for _, list := range []string{"keys", "entries", "markers"} {
+				got := form(memory.get(t, "/buckets/shop/"+list))
+				if want := form(server.get(t, "/buckets/shop/"+list)); got != want {
+					t.Errorf("from memory %s\nbut the server says %s", got, want)
+				}
+			}
+		})
+	}
+}
+
+// What is in memory is listed on the terms of the request, as it is read.
+func TestCachedListsKeepTheTerms(t *testing.T) {
+	t.Parallel()
+	memory, _, kv := startPair(t, jetstream.KeyValueConfig{})
+	at := put(t, kv, "a", "v")
+	memory.untilListed(t)
+	memory.awaitCached(t, at)
+	for _, list := range []string{"keys", "entries", "markers"} {
+		target := "/buckets/shop/" + list + "?consistency=cached"
+		memory.get(t, target, "Cache-Control: max-age=60, only-if-cached").is(t, 200).
+			has(t, "KV-Consistency", "cached")
+		memory.get(t, target, "Cache-Control: no-cache").is(t, 200).
+			has(t, "KV-Consistency", "leader").has(t, "Age", "")
+		memory.get(t, target, "Cache-Control: no-cache, only-if-cached").
+			problem(t, 504, "not-in-memory")
 	}
 }
