@@ -202,8 +202,8 @@ func (src *source) healPurged() error {
 		return src.carryOut(doubtFor(ReasonPurged))
 	}
 	for _, a := range purged {
-		known, unsure := c.known(a.Key)
-		if unsure {
+		known, unsureOf := c.known(a.Key)
+		if unsureOf > 0 {
 			return src.carryOut(doubtFor(ReasonPurged))
 		}
 		if _, asked := c.fine[a.Key]; asked {

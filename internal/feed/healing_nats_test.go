@@ -232,3 +232,68 @@ func TestRemovalOfTheLastMessageIsNoReset(t *testing.T) {
 		})
 	}
 }
+
+// An older value that counts again, since the value over it has ended, is found when a loss is
+// healed. Nobody was told of it before, so whoever may lack it is reset.
+func TestValueThatCountsAgainIsAReset(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, withCopies(t))
+	native := l.bucket(t, jetstream.KeyValueConfig{
+		Bucket: "b", History: 3, LimitMarkerTTL: time.Second,
+	})
+	put(t, native, "a", "v")
+	old := put(t, native, "k", "old")
+	w := l.watch(t, "b", feed.SubscribeOptions{Removals: true})
+	w.untilExact(old)
+	l.untilCopyEqualsStore(t)
+	l.putTTL(t, "k", "new", "1s")
+	w.untilRevision(old + 1)
+	natstest.Eventually(t, patience, "the older value counts again", func() bool {
+		e, err := native.Get(t.Context(), "k")
+		return err == nil && string(e.Value()) == "old"
+	})
+	l.server.Restart()
+	if e := w.untilKind(feed.Reset); e.Reason != feed.ReasonReverted {
+		t.Errorf("reset for %s", e.Reason)
+	}
+	w.untilHolds(map[string]string{"a": "v", "k": "old"})
+}
+
+// The markers that a sweep has removed are nothing that a loss could have removed: more of them
+// than removals can be told of are no reason for a reset.
+func TestSweptMarkersAreNoReset(t *testing.T) {
+	t.Parallel()
+	const keys = 1500
+	options := withCopies(t)
+	options.CheckCopies = time.Hour // otherwise the copy finds out that they are gone
+	l := newLab(t, options)
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	for i := range keys {
+		put(t, native, fmt.Sprint("k", i), "v")
+	}
+	last := put(t, native, "a", "v")
+	w := l.watch(t, "b", feed.SubscribeOptions{Removals: true})
+	w.untilExact(last)
+	l.memory(t, "b")
+	for key := range maps.Clone(w.state) {
+		if key == "a" {
+			continue
+		}
+		if err := native.Delete(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.untilExact(last + keys)
+	err := native.PurgeDeletes(t.Context(), jetstream.DeleteMarkersOlderThan(-1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.server.Restart()
+	w.untilKind(feed.Stale)
+	w.untilKind(feed.Live)
+	w.untilExact(last + keys)
+	w.wantState(map[string]string{"a": "v"})
+	if got := l.resets(); got != "map[]" {
+		t.Errorf("resets: %s", got)
+	}
+}

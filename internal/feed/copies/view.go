@@ -162,6 +162,8 @@ type Found struct {
 	// Unsure says that the copy does not know what the store has, so that the store must be asked.
 	// Entry is then nil.
 	Unsure bool
+	// UnsureOf is the revision of the entry that may be gone, where Unsure is set.
+	UnsureOf kv.Revision
 }
 
 // Get returns what there is of a key.
@@ -175,9 +177,11 @@ func (v View) Get(key string) Found {
 	case shown == nil:
 		return Found{}
 	case shown.unsure != sure:
-		return Found{Unsure: true}
+		return Found{Unsure: true, UnsureOf: shown.entry.Revision}
+	case v.hasEnded(shown) && outlives(v.resurfaces, shown):
+		return Found{Unsure: true, UnsureOf: shown.entry.Revision}
 	case v.hasEnded(shown):
-		return Found{Unsure: outlives(v.resurfaces, shown)}
+		return Found{}
 	}
 	return Found{Entry: &shown.entry}
 }
