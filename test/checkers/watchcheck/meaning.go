@@ -20,6 +20,7 @@ type data struct {
 	Exact                         bool
 	Digest                        string
 	Expires                       time.Time
+	Removed                       []Removed
 }
 
 // meaning returns what a block means to the client. It is strict: what the contract does not know
@@ -46,7 +47,7 @@ func (c *Client) meaning(b Block, now time.Time) []Item {
 		return []Item{{At: now, Kind: "bare"}}
 	}
 	item := Item{At: now, Kind: b.Event, Bucket: d.Bucket, Revision: d.Revision, Exact: d.Exact,
-		Reason: d.Reason, Digest: d.Digest, HasID: b.HasID}
+		Reason: d.Reason, Digest: d.Digest, Removed: d.Removed, HasID: b.HasID}
 	switch b.Event {
 	case "problem":
 		item.Reason = d.Type

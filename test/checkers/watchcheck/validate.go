@@ -21,10 +21,18 @@ type Item struct {
 	Revision uint64    // The position of a sync, bookmark or id.
 	Exact    bool
 	Digest   string // Of a sync or a bookmark, "" for none.
+	Removed  []Removed
 	Reason   string // Of a reset, a refusal or a problem.
 	LastID   string // The id that a connect sent.
 	Resumed  bool   // Of a connect: the last id had a position in this bucket.
 	HasID    bool   // The block changed the last id.
+}
+
+// Removed is a key that is gone without a marker. Whoever holds that revision or an older one of the
+// key drops it.
+type Removed struct {
+	Key      string
+	Revision uint64
 }
 
 // A View is what a client requested of a bucket.
@@ -34,6 +42,7 @@ type View struct {
 	UpdatesOnly   bool
 	IgnoreDeletes bool
 	NoValues      bool
+	Removals      bool // Keys that are gone are told as removed.
 	Lines         bool // NDJSON, where a refusal has its true status.
 }
 
@@ -154,6 +163,8 @@ func (v *validator) step(item Item) {
 		v.connect(item)
 	case "reset":
 		v.reset(item)
+	case "removed":
+		v.removed(item)
 	case "bucket-deleted":
 		v.deleted()
 	case "problem":
@@ -228,6 +239,22 @@ func (v *validator) caused(item Item) bool {
 		}
 	}
 	return false
+}
+
+// removed drops keys that are said to be gone. A key that lives is missing at the next exact point.
+func (v *validator) removed(item Item) {
+	if !v.view.Removals || len(item.Removed) == 0 {
+		v.fail("resumable", "removed without having asked for it, or without a key")
+	}
+	for _, r := range item.Removed {
+		if !v.view.Matches(r.Key) {
+			v.fail("reliable", "%s is said to be removed, and is not selected", r.Key)
+		}
+		if c, ok := v.state[r.Key]; ok && c.Revision <= r.Revision {
+			delete(v.state, r.Key)
+			delete(v.expires, r.Key)
+		}
+	}
 }
 
 // deleted checks that the bucket was deleted, or was missing.

@@ -30,6 +30,10 @@ var variants = []struct {
 		return strings.HasSuffix(key, ".k1")
 	}}, clientOptions{}},
 	{"quiet", "filter=quiet.>", View{Matches: below("quiet.")}, clientOptions{}},
+	{"removals", "removals=event",
+		View{Matches: anyKey, Removals: true}, clientOptions{}},
+	{"toldhot", "removals=event&filter=hot.*&heartbeat=3s",
+		View{Matches: below("hot."), Removals: true}, clientOptions{steady: true}},
 	{"history", "include_history=true",
 		View{Matches: anyKey, History: true}, clientOptions{}},
 	{"updates", "updates_only=true",
@@ -74,6 +78,9 @@ var several = []struct {
 	{"several-lines", "watch=long&watch=one:cas.*",
 		map[string]func(string) bool{"long": anyKey, "one": below("cas.")},
 		clientOptions{lines: true}},
+	{"several-removals", "watch=one&watch=five:hot.>&removals=event",
+		map[string]func(string) bool{"one": anyKey, "five": below("hot.")},
+		clientOptions{}},
 	{"several-steady", "watch=one&watch=five&watch=long",
 		map[string]func(string) bool{"one": anyKey, "five": anyKey, "long": anyKey},
 		clientOptions{steady: true}},
@@ -109,7 +116,8 @@ func (r *run) makeClients() {
 		o := s.options
 		o.name, o.views, o.target = s.name, map[string]View{}, "/watch?"+form(s.query, o)
 		for bucket, matches := range s.keys {
-			o.views[bucket] = View{Matches: matches, Lines: o.lines}
+			o.views[bucket] = View{Matches: matches, Lines: o.lines,
+				Removals: strings.Contains(s.query, "removals=event")}
 		}
 		add(o)
 	}
