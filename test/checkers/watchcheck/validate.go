@@ -28,8 +28,8 @@ type Item struct {
 	HasID    bool   // The block changed the last id.
 }
 
-// Removed is a key that is gone without a marker. Whoever holds that revision or an older one of the
-// key drops it.
+// Removed is a key that is gone without a marker. Whoever holds that revision or an older one of
+// the key drops it.
 type Removed struct {
 	Key      string
 	Revision uint64
@@ -42,7 +42,7 @@ type View struct {
 	UpdatesOnly   bool
 	IgnoreDeletes bool
 	NoValues      bool
-	Removals      bool // Keys that are gone are told as removed.
+	Removals      bool // Keys that are gone are told.
 	Lines         bool // NDJSON, where a refusal has its true status.
 }
 
