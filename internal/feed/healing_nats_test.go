@@ -63,6 +63,15 @@ func TestPurgeIsToldAsRemoved(t *testing.T) {
 	again := l.watch(t, "b", feed.SubscribeOptions{Removals: true, Resume: &before, Stamp: stamp})
 	again.state = map[string]string{"a.1": "1", "b.1": "2"}
 	again.untilHolds(map[string]string{"b.1": "2"})
+	narrow := l.watch(t, "b", feed.SubscribeOptions{
+		Removals: true, Filters: filters(t, "b.>"), Resume: &before, Stamp: stamp,
+	})
+	narrow.untilExact(last)
+	for _, e := range narrow.told {
+		if e.Kind == feed.Removed {
+			t.Errorf("told %v, which the filters do not select", e.Removed)
+		}
+	}
 	after := put(t, native, "a.1", "3") // the same key again, which nobody takes for the one before
 	for _, w := range []*watcher{told, untold, again} {
 		w.untilExact(after)
