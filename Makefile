@@ -13,7 +13,7 @@ GOSEC       = github.com/securego/gosec/v2/cmd/gosec@v2.30.0
 .DEFAULT_GOAL := help
 .PHONY: help build run test check quick-vet quick-test format vet staticcheck mutations hooks \
 	race lint gosec vulncheck openapi-lint js-test js-build js-setup console-build browser \
-	streams streams-all proxies streams-setup clients clients-all schemathesis fuzz bench \
+	pictures streams streams-all proxies streams-setup clients clients-all schemathesis fuzz bench \
 	bench-quick bench-watch bench-report watchcheck linearizable adversary full clean \
 	cross release cluster deploy-test native native-all permissions
 
@@ -129,6 +129,9 @@ internal/console/node_modules: internal/console/package-lock.json
 browser: build ## Test dashboard, documentation and clients of streams (needs Node.js, Chromium)
 	$(GO) build -trimpath -o bin/live-dashboard ./examples/live-dashboard
 	cd test/browser && npm ci --silent --no-audit --no-fund && DOCS='$(DOCS)' npm test --silent
+
+pictures: build ## Make the pictures of README.md in docs/images (needs Node.js, Chromium)
+	cd test/browser && npm ci --silent --no-audit --no-fund && node pictures.js
 
 streams: build streams-setup ## Test four libraries for streams (needs Node.js, Chromium, nginx)
 	cd test/streams && PROXIES=nginx npm run gate --silent
