@@ -16,7 +16,7 @@ import (
 )
 
 // crowded is how many requests are sent at once, so that some are answered from memory.
-const crowded = 40
+const crowded = 100
 
 // inMemory makes a gateway keep copies of buckets.
 func inMemory(s *setup) { s.feeds.Memory = 64 << 20 }

@@ -18,8 +18,8 @@ import (
 // How the crowd reads and writes. Each gateway has more readers at once than it reads for from
 // NATS, each by itself, so that all reads of the bucket are answered from the gateway's own copy.
 const (
-	crowdReaders = 64 // of each gateway
-	mostKeys     = 32 // that it overwrites
+	crowdReaders = 160 // of each gateway
+	mostKeys     = 32  // that it overwrites
 	// The crowd comes and goes, so that the registers are read in both ways, and not too slowly.
 	crowdStays, crowdIsAway = time.Second, 700 * time.Millisecond
 )
