@@ -14,7 +14,7 @@ import { build } from "esbuild";
 import { minify } from "terser";
 
 /** How many bytes the bundle may have, compressed with gzip. The aim is 8 KiB. */
-const MOST = 9700;
+const MOST = 9640;
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const options = { format: "esm", target: "es2022", charset: "utf8", logLevel: "warning" };
@@ -32,7 +32,7 @@ async function bundle(file) {
   const { code } = await minify(outputFiles[0].text, {
     module: true,
     ecma: 2022,
-    compress: { passes: 3, pure_getters: true },
+    compress: { passes: 3, pure_getters: true, hoist_funs: true },
     format: { preamble: "// Code generated from clients/js/src. DO NOT EDIT." },
   });
   writeFileSync(file, `${code}\n`);

@@ -6,8 +6,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+
+test("the bundle has no more bytes, compressed, than the README says", () => {
+  const [, kilobytes] = /less than ([\d.]+) KB compressed/.exec(
+    readFileSync(join(root, "README.md"), "utf8"),
+  );
+  const bundle = readFileSync(join(root, "dist/kvgateway.js"));
+  const { length } = gzipSync(bundle, { level: 9 });
+  assert.ok(length < kilobytes * 1000, `${length} bytes`);
+});
 
 test("the package that npm packs is installed, imported, and has its types", (t) => {
   const dir = mkdtempSync(join(tmpdir(), "kvgateway-pack-"));
