@@ -287,8 +287,8 @@ test("a watch shows changes at once, pauses, resumes, and says why a stream begi
   assert.equal(await page.getByRole("link", { name: "orders.2" }).count(), 0);
   await page.getByRole("button", { name: "Go on" }).click();
   await page.getByLabel("Filter").fill("stock.>");
-  await page.getByRole("button", { name: "Watch", exact: true }).click();
-  await page.getByText(/Resume id: \d/).waitFor();
+  await Promise.all([page.waitForResponse((response) => response.url().includes("stock")),
+    page.getByRole("button", { name: "Watch", exact: true }).click()]);
   await put("watched", "orders.3", "1");
   await put("watched", "stock.1", "1");
   await page.getByRole("link", { name: "stock.1" }).waitFor();
