@@ -12,7 +12,7 @@ export const MAY_WRITE = page.mode === "write";
 let token; // In memory only: whoever reloads the page signs in again.
 let client = makeClient();
 let access = { kind: "", rules: [] };
-let lost = false;
+let lost; // "gateway" or "nats" while that does not answer.
 let round = 0; // Grows when the gateway is back, so that screens read anew.
 const listeners = new Set();
 
@@ -53,14 +53,18 @@ export function signOut() {
   changed();
 }
 
-/** Sends a request; a gateway that does not answer is shown as lost until it is back. */
+/** What does not answer, by the code of a problem. */
+const LOST = { unreachable: "gateway", "nats-unavailable": "nats" };
+
+/** Sends a request; what does not answer is shown as lost until it is back. */
 export async function send(method, path, options) {
   try {
     const answer = await client.request(method, path, options);
-    if (lost) found();
+    if (lost === "gateway") look();
     return answer;
   } catch (error) {
-    if (error instanceof Problem && error.code === "unreachable" && !options?.signal?.aborted) lose();
+    const what = error instanceof Problem && !options?.signal?.aborted && LOST[error.code];
+    if (what) lose(what);
     throw error;
   }
 }
@@ -71,34 +75,41 @@ export const json = async (method, path, options) => (await send(method, path, o
 /** The bucket of the client for JavaScript, for streams. */
 export const bucketOf = (name, options) => client.bucket(name, options);
 
-function lose() {
-  if (lost) return;
-  lost = true;
+function lose(what) {
+  if (lost === what) return;
+  lost = what;
   changed();
-  const look = async () => {
+  clearTimeout(timer);
+  timer = setTimeout(look, 1000);
+}
+
+/** How often it is looked whether the gateway and NATS are there, in milliseconds. */
+const EVERY = 3000;
+let timer = setTimeout(look, EVERY);
+
+/**
+ * Asks whether the gateway serves requests, so that a quiet page shows what is lost. What is back
+ * is read anew by all screens.
+ */
+async function look() {
+  clearTimeout(timer);
+  if (lost || !document.hidden) {
     try {
-      if ((await fetch(`${BASE}/readyz`, { cache: "no-store" })).ok) return found();
+      const { ok } = await fetch(`${BASE}/readyz`,
+        { cache: "no-store", signal: AbortSignal.timeout(4000) });
+      if (!ok) lose("nats");
+      else if (lost) {
+        lost = undefined;
+        round++;
+        changed();
+      }
     } catch {
-      // Still away: the next look tells.
+      lose("gateway");
     }
-    if (lost) setTimeout(look, 1000);
-  };
-  setTimeout(look, 1000);
-}
-
-function found() {
-  if (!lost) return;
-  lost = false;
-  round++;
-  changed();
-}
-
-/** Asks now and then whether the gateway is there, so that a quiet page shows that it is lost. */
-setInterval(() => {
-  if (!lost && !document.hidden) {
-    fetch(`${BASE}/livez`, { cache: "no-store", signal: AbortSignal.timeout(4000) }).catch(lose);
   }
-}, 5000);
+  clearTimeout(timer);
+  timer = setTimeout(look, lost ? 1000 : EVERY);
+}
 
 /** Reports whether a NATS filter selects a key. */
 export function selects(filter, key) {
@@ -139,10 +150,15 @@ export function mayAll(action, bucket, prefix) {
       (filter.endsWith(">") && !filter.includes("*") && prefix.startsWith(filter.slice(0, -1)))))));
 }
 
+/** Reports whether the caller may see how the gateway is, which is about all buckets. */
+export const mayOversee = () => access.kind !== "nats" &&
+  access.rules.some((rule) => rule.bucket === "*" && isAdmin(rule) && !rule.keys);
+
 /** What to tell people of an error, and what they can do about it. */
 export function explain(error) {
   const hints = {
     unreachable: "Wait: this page goes on by itself when the gateway is back.",
+    "nats-unavailable": "Wait: this page goes on by itself when NATS is back.",
     unauthenticated: "Sign in with a token that is still valid.",
     forbidden: "Ask whoever runs the gateway for the right, or sign in as somebody else.",
     "outcome-unknown": "The change may have been made. Read the entry before you repeat it.",

@@ -1,17 +1,18 @@
 /** What to do when somebody else was faster: theirs, yours and the base, and a merge of them. */
-import { useState } from "preact/hooks";
-import { difference, merge } from "./text.js";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { merge, shortDifference, shortened } from "./text.js";
 
 /** A text beside the base, with the lines that differ marked. */
 export function Marked({ title, before, after }) {
-  const lines = difference(before, after);
+  const lines = useMemo(() => shortDifference(before, after), [before, after]);
   const words = { "-": "removed: ", "+": "added: " };
   return (
     <section class="marked">
       <h3>{title}</h3>
       <pre tabIndex={0}>
-        {lines.map(({ mark, text }, i) => (
-          <span key={i} class={`line ${mark === "+" ? "added" : mark === "-" ? "removed" : ""}`}>
+        {lines.map(({ mark, text, skipped }, i) => (skipped
+          ? <span key={i} class="line soft">… {skipped.toLocaleString("en-US")} more {skipped === 1 ? "line" : "lines"}{"\n"}</span>
+          : <span key={i} class={`line ${mark === "+" ? "added" : mark === "-" ? "removed" : ""}`}>
             <span class="hidden">{words[mark]}</span><span aria-hidden="true">{mark} </span>
             <bdi>{text}</bdi>{"\n"}
           </span>
@@ -22,7 +23,9 @@ export function Marked({ title, before, after }) {
 }
 
 export function Conflict({ base, yours, theirs, onBack, onChosen }) {
-  const parts = merge(base, yours, theirs.text ?? "");
+  const parts = useMemo(() => merge(base, yours, theirs.text ?? ""), [base, yours, theirs]);
+  const element = useRef();
+  useEffect(() => element.current.focus(), []);
   const disputed = parts.filter(({ lines }) => !lines);
   const [choices, setChoices] = useState({});
   const isChosen = disputed.every((_, i) => choices[i]);
@@ -32,7 +35,7 @@ export function Conflict({ base, yours, theirs, onBack, onChosen }) {
   };
   if (theirs.text === undefined) {
     return (
-      <section class="error" role="alert">
+      <section class="error" role="alert" ref={element} tabIndex={-1}>
         <strong>Somebody else has stored bytes that are no text, as revision {theirs.revision}.</strong>
         <p>They cannot be merged with yours.</p>
         <button type="button" onClick={onBack}>Back to your change</button>{" "}
@@ -41,7 +44,7 @@ export function Conflict({ base, yours, theirs, onBack, onChosen }) {
     );
   }
   return (
-    <section aria-label="Conflict" class="conflict">
+    <section aria-label="Conflict" class="conflict" ref={element} tabIndex={-1}>
       <div class="error" role="alert">
         <strong>{theirs.isGone ? "Somebody else has deleted this entry."
           : `Somebody else has stored revision ${theirs.revision} meanwhile.`}</strong>
@@ -50,7 +53,7 @@ export function Conflict({ base, yours, theirs, onBack, onChosen }) {
       <div class="three">
         <Marked title="Theirs, compared with the base" before={base} after={theirs.text} />
         <Marked title="Yours, compared with the base" before={base} after={yours} />
-        <section class="marked"><h3>Base: what you began with</h3><pre tabIndex={0}>{base}</pre></section>
+        <section class="marked"><h3>Base: what you began with</h3><pre tabIndex={0}>{shortened(base)}</pre></section>
       </div>
       {disputed.map((part, i) => (
         <fieldset key={i} class="disputed">
@@ -59,7 +62,7 @@ export function Conflict({ base, yours, theirs, onBack, onChosen }) {
             <label key={side}><input type="radio" name={`part-${i}`} checked={choices[i] === side}
               onChange={() => setChoices({ ...choices, [i]: side })} />
               {side === "theirs" ? " Theirs" : " Yours"}
-              <pre>{part[side].join("\n") || "(no lines)"}</pre></label>
+              <pre>{shortened(part[side].join("\n")) || "(no lines)"}</pre></label>
           ))}
         </fieldset>
       ))}

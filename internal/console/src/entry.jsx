@@ -1,10 +1,11 @@
 /** One entry: looked at first, then edited, and stored only if nobody has changed it meanwhile. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { bucketOf, json, may } from "./api.js";
+import { json, may } from "./api.js";
 import { BucketHead } from "./bucket-head.jsx";
 import { Conflict } from "./conflict.jsx";
 import { download } from "./folders.jsx";
 import { readEntry } from "./same.js";
+import { useStream } from "./stream.js";
 import { bytesOf, hex, indent, jsonMistake, ofBase64, textOf } from "./text.js";
 import { ActionForm, Countdown, Dialog, ErrorBox, Field, Loading, SameAs, bytes as sizeOf,
   useLoaded, useNotice, when } from "./ui.jsx";
@@ -26,7 +27,7 @@ export async function loadEntry(bucket, key, signal) {
 }
 
 /** The editor of texts, which is loaded when it is first needed. */
-export function Editor({ text, json: isOfJSON, readOnly, label, onChange, control }) {
+export function Editor({ text, json: isOfJSON, readOnly, label, onChange, control, focused }) {
   const element = useRef();
   const [error, setError] = useState();
   const change = useRef();
@@ -39,6 +40,7 @@ export function Editor({ text, json: isOfJSON, readOnly, label, onChange, contro
       editor = mount(element.current,
         { text, isJSON: isOfJSON, readOnly, label, onChange: (now) => change.current?.(now) });
       if (control) control.current = editor;
+      if (focused) editor.focus();
     }, () => setError(new Error("The editor could not be loaded. Reload the page.")));
     return () => {
       isOver = true;
@@ -126,6 +128,7 @@ function Edit({ bucket, name, base, newer, onClose, onStored }) {
   const isSame = base && text === base.text && type === (base.content_type ?? "") && ttl === "" && keep;
   const compare = async () => setTheirs((await loadEntry(bucket, key)) ?? { isGone: true, text: "" });
   const save = async () => {
+    if (busy) return; // The button stays enabled, since one that is disabled loses the focus.
     setBusy(true);
     setError(undefined);
     try {
@@ -155,7 +158,8 @@ function Edit({ bucket, name, base, newer, onClose, onStored }) {
         <strong>Somebody else has stored revision {newer} meanwhile.</strong>
         <p>Your change is kept here. <button type="button" class="small"
           onClick={() => compare().catch(setError)}>Compare and merge</button></p></div>}
-      <Editor key={from?.revision} text={text} json={isJSON(type)} label="Value" onChange={setText} control={editor} />
+      <Editor key={from?.revision} text={text} json={isJSON(type)} label="Value"
+        onChange={setText} control={editor} focused={Boolean(base || name)} />
       <p class={mistake ? "help wrong" : "help"} role="status">{mistake
         ? `This is not JSON: ${mistake}` : isJSON(type) ? "Numbers and strings are stored as they are written." : ""}</p>
       <div class="columns">
@@ -177,7 +181,7 @@ function Edit({ bucket, name, base, newer, onClose, onStored }) {
       <footer>
         {isJSON(type) && !mistake && <button type="button" onClick={format}>Indent</button>}
         <button type="button" onClick={onClose}>Cancel</button>
-        <button class="primary" disabled={busy || isSame || key === ""}>{busy ? "Storing …" : "Store"}</button>
+        <button class="primary" aria-busy={busy} disabled={isSame || key === ""}>{busy ? "Storing …" : "Store"}</button>
       </footer>
     </form>
   );
@@ -199,19 +203,13 @@ function DeleteEntry({ bucket, entry, onClose, onDone }) {
   );
 }
 
-/** The latest revision of a key that a watch has told of. */
-function useNewer(bucket, key) {
+/** The latest revision of a key that a watch has told of; it grows also if the key has gone. */
+export function useNewer(bucket, key) {
   const [newer, setNewer] = useState();
-  useEffect(() => {
-    if (!key || !may("watch", bucket, key)) return undefined;
-    const ended = new AbortController();
-    (async () => {
-      const changes = bucketOf(bucket, { values: "none" })
-        .watch({ filter: key, updatesOnly: true, signal: ended.signal });
-      for await (const change of changes) if (change.key === key) setNewer(change.revision);
-    })().catch(() => {}); // What is stored is compared in any case.
-    return () => ended.abort();
-  }, [bucket, key]);
+  useStream(bucket, { filter: key, updatesOnly: true }, (change) => {
+    if (change.key === key) setNewer(change.revision);
+    else if (change.event === "removed" || change.event === "reset") setNewer((n) => (n ?? 0) + 0.5);
+  });
   return newer;
 }
 
@@ -240,7 +238,14 @@ export function Entry({ bucket, name }) {
   const { value: entry, loading, reload } = loaded;
   const file = useRef();
   const notice = useNotice();
-  useEffect(() => { if (newer && !edits) reload(); }, [newer, edits]);
+  const isNewer = newer !== undefined && newer !== entry?.revision;
+  useEffect(() => { if (isNewer && !edits) reload(); }, [newer, edits]);
+  const edit = useRef();
+  const wasEdited = useRef(false);
+  useEffect(() => { // Whoever has ended an edit is where they began it.
+    if (!edits && wasEdited.current) edit.current?.focus();
+    wasEdited.current = edits;
+  }, [edits]);
   useEffect(() => { document.title = `${name} · ${bucket} · Console`; }, [bucket, name]);
   const stored = (key, revision) => {
     setEdits(false);
@@ -268,7 +273,7 @@ export function Entry({ bucket, name }) {
       <div class="head">
         <h2 class="mono"><bdi>{name}</bdi></h2>
         {!edits && !loading && <span class="buttons">
-          {mayPut && isText && <button type="button" class="primary"
+          {mayPut && isText && <button type="button" class="primary" ref={edit}
             onClick={() => { setBase(entry); setEdits(true); }}>{entry ? "Edit" : "Create"}</button>}
           {mayPut && <><button type="button" onClick={() => file.current.click()}>Upload</button>
             <input ref={file} type="file" class="hidden" tabIndex={-1} aria-label="File to store" onChange={upload} /></>}

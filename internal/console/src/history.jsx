@@ -1,9 +1,9 @@
 /** What the bucket keeps of a key: a timeline with differences, and restore. */
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { json, may } from "./api.js";
 import { BucketHead } from "./bucket-head.jsx";
 import { Marked } from "./conflict.jsx";
-import { store } from "./entry.jsx";
+import { store, useNewer } from "./entry.jsx";
 import { readHistory } from "./same.js";
 import { hex, ofBase64, textOf } from "./text.js";
 import { ErrorBox, Loading, SameAs, bytes, useLoaded, useNotice, when } from "./ui.jsx";
@@ -24,11 +24,14 @@ const shownOf = (entry) => (entry === undefined ? "" : entry.text ?? hex(entry.r
 
 export function History({ bucket, name }) {
   const { value: entries, error, reload } = useLoaded((signal) => load(bucket, name, signal), [bucket, name]);
-  const [chosen, choose] = useState(0);
+  const [chosen, choose] = useState(); // A revision; the latest if there is none.
+  const newer = useNewer(bucket, name);
+  useEffect(() => { if (newer) reload(); }, [newer]);
+  const timeline = useRef();
   const [failure, setFailure] = useState();
   const notice = useNotice();
   useEffect(() => { document.title = `History of ${name} · Console`; }, [name]);
-  const entry = entries?.[Math.min(chosen, entries.length - 1)];
+  const entry = entries?.find(({ revision }) => revision === chosen) ?? entries?.[0];
   const before = entries?.[entries.indexOf(entry) + 1];
   const restore = async () => {
     setFailure(undefined);
@@ -37,7 +40,8 @@ export function History({ bucket, name }) {
         { tag: entries[0].tag, content_encoding: entry.content_encoding },
         { body: entry.raw, contentType: entry.content_type });
       notice(`Revision ${entry.revision} was stored again as revision ${revision}.`);
-      choose(0);
+      choose(undefined);
+      timeline.current.querySelector("button").focus();
     } catch (problem) {
       setFailure(problem);
     }
@@ -52,9 +56,9 @@ export function History({ bucket, name }) {
       <ErrorBox error={failure ?? error} />
       {!entries && !error && <Loading what="the history" />}
       {entry && <div class="history">
-        <ol class="timeline" aria-label="Revisions, the latest first">
-          {entries.map((one, i) => (
-            <li key={one.revision}><button type="button" aria-pressed={one === entry} onClick={() => choose(i)}>
+        <ol class="timeline" ref={timeline} aria-label="Revisions, the latest first">
+          {entries.map((one) => (
+            <li key={one.revision}><button type="button" aria-pressed={one === entry} onClick={() => choose(one.revision)}>
               <strong>{WORDS[one.operation] ?? one.operation}</strong> revision {one.revision}
               <span class="soft">{when(one.created)}{one.operation === "put" && `, ${bytes(one.size)}`}</span>
             </button></li>

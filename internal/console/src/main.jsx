@@ -1,9 +1,10 @@
 /** The console: who is signed in, which screen is open, and whether the gateway is there. */
 import { render } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { BASE, MAY_WRITE, identify, signOut } from "./api.js";
 import { Buckets } from "./buckets.jsx";
 import { Entry, NewEntry } from "./entry.jsx";
+import { focusHeading, keepFocus } from "./focus.js";
 import { History } from "./history.jsx";
 import { Keys } from "./keys.jsx";
 import { Status } from "./status.jsx";
@@ -54,8 +55,11 @@ function SignIn({ error: first }) {
   const [token, setToken] = useState("");
   const [error, setError] = useState();
   const [busy, setBusy] = useState(false);
+  const field = useRef();
+  useEffect(() => field.current.focus(), []);
   const submit = async (event) => {
     event.preventDefault();
+    if (busy) return;
     setBusy(true);
     setError(undefined);
     await identify(token.trim()).catch(setError);
@@ -66,17 +70,21 @@ function SignIn({ error: first }) {
       <h1>Sign in</h1>
       <form onSubmit={submit}>
         <Field label="Token" help="It stays in the memory of this page only: reload the page, and you sign in again.">
-          {(attributes) => <input {...attributes} type="password" value={token} autocomplete="off"
+          {(attributes) => <input {...attributes} ref={field} type="password" value={token} autocomplete="off"
             onInput={(event) => setToken(event.currentTarget.value)} />}
         </Field>
         <ErrorBox error={error ?? (first?.code === "unauthenticated" ? undefined : first)} />
-        <footer><button class="primary" disabled={busy || token.trim() === ""}>Sign in</button></footer>
+        <footer><button class="primary" aria-busy={busy} disabled={token.trim() === ""}>Sign in</button></footer>
       </form>
       <p class="soft">You get a token from whoever runs this gateway.
         The <a href={`${BASE}/docs/security/`}>documentation</a> says how they make one.</p>
     </main>
   );
 }
+
+/** What is said while something is lost. */
+const LOST = { gateway: "The gateway does not answer",
+  nats: "NATS does not answer the gateway: what you see may be old" };
 
 function Top({ access, lost, signedIn, onSignIn }) {
   const [here] = useRoute();
@@ -85,12 +93,12 @@ function Top({ access, lost, signedIn, onSignIn }) {
     <header class="top">
       <a class="skip" href="#main" onClick={(event) => {
         event.preventDefault();
-        document.querySelector("#main h1")?.focus();
+        focusHeading();
       }}>To the content</a>
       <a class="brand" href="#/" aria-label="KV Gateway"><img src={`${BASE}/console/icon.svg`} alt="" /><span>KV Gateway</span></a>
       <nav aria-label="Console">{link("", "Buckets")}{SCREENS.status && link("status", "Status")}
         <a href={`${BASE}/docs/`}>Docs</a></nav>
-      {lost && <span class="lost" role="alert">The gateway does not answer. Trying again …</span>}
+      {lost && <span class="lost" role="alert">{LOST[lost]}. Trying again …</span>}
       {!MAY_WRITE && <span class="badge">Read only</span>}
       <span class="who">
         {access.name && <span class="soft name">{access.name}</span>}
@@ -117,7 +125,15 @@ function App() {
   }, [state.signedIn]);
   const Screen = SCREENS[screen];
   let content = null;
-  if (signsIn || (!known && refused)) content = <SignIn error={refused} />;
+  const asks = signsIn || (!known && refused);
+  const where = asks || !known ? undefined : [screen, ...rest].join("/");
+  const before = useRef();
+  useEffect(() => {
+    if (where === undefined) return;
+    if (before.current !== where && (before.current !== undefined || state.signedIn)) focusHeading();
+    before.current = where;
+  }, [where]);
+  if (asks) content = <SignIn error={refused} />;
   else if (known && Screen) content = <Screen key={rest.join("/")} rest={rest} />;
   else if (known) content = <Nothing />;
   return (
@@ -131,3 +147,4 @@ function App() {
 const place = document.getElementById("console");
 place.replaceChildren();
 render(<App />, place);
+keepFocus(place);

@@ -11,7 +11,12 @@ export function textOf(bytes) {
 
 export const bytesOf = (text) => new TextEncoder().encode(text);
 
-export const ofBase64 = (text) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+export function ofBase64(text) {
+  const chars = atob(text);
+  const bytes = new Uint8Array(chars.length);
+  for (let i = 0; i < chars.length; i++) bytes[i] = chars.charCodeAt(i);
+  return bytes;
+}
 
 /** What is wrong with a JSON text, if something is. */
 export function jsonMistake(text) {
@@ -28,21 +33,22 @@ export function jsonMistake(text) {
  * are written, which parsing them and writing them again would not do.
  */
 export function indent(text) {
-  let out = "";
+  const out = [];
   let depth = 0;
+  let isOpen = false; // The last token was the beginning of an object or array.
   const line = () => `\n${"  ".repeat(depth)}`;
   for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g)) {
-    if (token === "{" || token === "[") {
-      depth++;
-      out += token + line();
-    } else if (token === "}" || token === "]") {
+    if (token === "}" || token === "]") {
       depth--;
-      const isEmpty = /[{[]\n *$/.test(out.slice(-2 * depth - 8));
-      out = (isEmpty ? out.trimEnd() : out + line()) + token;
-    } else if (token === ",") out += token + line();
-    else out += token === ":" ? ": " : token;
+      if (isOpen) out.pop(); // The line that was begun for what does not come.
+      else out.push(line());
+    }
+    out.push(token === ":" ? ": " : token);
+    isOpen = token === "{" || token === "[";
+    if (isOpen) depth++;
+    if (isOpen || token === ",") out.push(line());
   }
-  return out;
+  return out.join("");
 }
 
 /** No more than so many pairs of lines are compared; beyond that, texts differ as a whole. */
@@ -90,6 +96,41 @@ export function difference(before, after) {
   while (j < b.length) lines.push({ mark: "+", text: b[j++] });
   return lines;
 }
+
+/** So many lines that are alike are shown before and after each that differs. */
+const CONTEXT = 3;
+
+/** So many lines, and characters of each, are shown at most. */
+const MOST_LINES = 2000;
+const MOST_CHARACTERS = 10_000;
+
+/**
+ * The differing lines of two texts and those around them; `{ skipped: n }` stands for others, and
+ * what is too long to be shown is cut and says so.
+ */
+export function shortDifference(before, after) {
+  const lines = difference(before, after);
+  const near = new Uint8Array(lines.length);
+  lines.forEach(({ mark }, i) => {
+    if (mark !== " ") near.fill(1, Math.max(0, i - CONTEXT), i + CONTEXT + 1);
+  });
+  if (!near.includes(1)) near.fill(1); // They are alike: all of it is shown.
+  const shown = [];
+  let skipped = 0;
+  const gap = () => { if (skipped > 0) shown.push({ skipped }); };
+  lines.forEach((line, i) => {
+    if (!near[i] || shown.length >= MOST_LINES) return skipped++;
+    gap();
+    skipped = 0;
+    return shown.push({ ...line, text: shortened(line.text) });
+  });
+  gap();
+  return shown;
+}
+
+/** The beginning of a text that is too long to be shown. */
+export const shortened = (text, most = MOST_CHARACTERS) => (text.length <= most ? text
+  : `${text.slice(0, most)} … and ${(text.length - most).toLocaleString("en-US")} more characters`);
 
 const same = (a, b) => a.length === b.length && a.every((line, i) => line === b[i]);
 

@@ -82,6 +82,7 @@ export function Dialog({ title, onClose, children, wide }) {
   useEffect(() => {
     const { current } = element;
     current.showModal();
+    current.querySelector("form input, form select")?.focus();
     return () => current.close();
   }, []);
   return (
@@ -115,6 +116,7 @@ export function ActionForm({ action, button, danger, disabled, onClose, children
   const [error, setError] = useState();
   const submit = async (event) => {
     event.preventDefault();
+    if (busy) return; // The button stays enabled, since one that is disabled loses the focus.
     setBusy(true);
     setError(undefined);
     try {
@@ -130,7 +132,7 @@ export function ActionForm({ action, button, danger, disabled, onClose, children
       <ErrorBox error={error} />
       <footer>
         <button type="button" onClick={onClose}>Cancel</button>
-        <button class={danger ? "danger" : "primary"} disabled={disabled || busy}>
+        <button class={danger ? "danger" : "primary"} disabled={disabled} aria-busy={busy}>
           {busy ? "Working …" : button}
         </button>
       </footer>

@@ -1,32 +1,13 @@
 /** The changes of a bucket as they come, with what the stream itself says. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { bucketOf } from "./api.js";
 import { BucketHead } from "./bucket-head.jsx";
 import { watchBucket } from "./same.js";
+import { CHANGES, REASONS, useStream } from "./stream.js";
 import { CopyButton, ErrorBox, SameAs, count } from "./ui.jsx";
 
 /** How many events are kept, and how many seconds the plot shows. */
 const MOST = 500;
 const SECONDS = 60;
-
-/** Why a stream begins anew, in words. */
-const REASONS = {
-  epoch: "the bucket was deleted and created again",
-  ahead: "the resume id is ahead of the bucket, which has lost its end or is another one",
-  horizon: "the resume id is older than what the gateway can vouch for",
-  "unknown-id": "the gateway does not know the resume id",
-  purged: "another tool has removed entries without a trace",
-  filters: "the resume id belongs to other filters or rights",
-  config: "the bucket's settings have changed",
-  reverted: "a key has an older value than the one that was reported",
-  shutdown: "the gateway shuts down; the stream goes on by itself",
-  "max-age": "streams end after a while; it goes on by itself",
-  "auth-expiring": "the credential ends",
-  permissions: "the rights have changed",
-  slow: "this page reads too slowly",
-};
-
-const CHANGES = ["put", "delete", "purge", "expire"];
 
 /** What an event says, in a line. */
 function words({ event, key, revision, reason, exact, removed, size }) {
@@ -51,43 +32,38 @@ function Plot({ rates }) {
   );
 }
 
+const emptyState = () =>
+  ({ events: [], id: "", rates: new Array(SECONDS).fill(0), now: 0, total: 0, number: 0 });
+
 /** Follows a bucket; what comes is drawn at most five times a second. */
 function useEvents(bucket, { filter, after, updatesOnly }, paused) {
-  const kept = useRef({ events: [], id: "", rates: new Array(SECONDS).fill(0), now: 0, total: 0 });
+  const kept = useRef(emptyState());
   const [shown, setShown] = useState(kept.current);
-  const isPaused = useRef();
-  isPaused.current = paused;
   useEffect(() => {
-    const ended = new AbortController();
-    const state = { events: [], id: "", rates: new Array(SECONDS).fill(0), now: 0, total: 0 };
-    kept.current = state;
-    let number = 0;
-    (async () => {
-      const stream = bucketOf(bucket, { values: "none" }).watch({ filter: filter || undefined,
-        after: after || undefined, updatesOnly, heartbeat: "5s", signal: ended.signal });
-      for await (const event of stream) {
-        state.id = event.id;
-        if (event.event !== "bookmark") {
-          state.now++;
-          state.total++;
-        }
-        if (!isPaused.current) {
-          state.events.unshift({ ...event, number: number++, at: new Date() });
-          state.events.length = Math.min(state.events.length, MOST);
-        }
-      }
-    })().catch((error) => { if (!ended.signal.aborted) state.error = error; });
+    const state = kept.current = emptyState();
     const draw = setInterval(() => setShown({ ...state, events: [...state.events] }), 200);
     const second = setInterval(() => {
       state.rates = [...state.rates.slice(1), state.now];
       state.now = 0;
     }, 1000);
     return () => {
-      ended.abort();
       clearInterval(draw);
       clearInterval(second);
     };
   }, [bucket, filter, after, updatesOnly]);
+  const query = { filter: filter || undefined, after: after || undefined, updatesOnly, heartbeat: "5s" };
+  useStream(bucket, query, (event) => {
+    const state = kept.current;
+    state.error = undefined;
+    state.id = event.id;
+    if (event.event !== "bookmark") {
+      state.now++;
+      state.total++;
+    }
+    if (paused) return;
+    state.events.unshift({ ...event, number: state.number++, at: new Date() });
+    state.events.length = Math.min(state.events.length, MOST);
+  }, (error) => { kept.current.error = error; });
   return shown;
 }
 
