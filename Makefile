@@ -128,6 +128,7 @@ internal/console/node_modules: internal/console/package-lock.json
 
 browser: build ## Test dashboard, documentation and clients of streams (needs Node.js, Chromium)
 	$(GO) build -trimpath -o bin/live-dashboard ./examples/live-dashboard
+	$(GO) build -trimpath -o bin/nats-server $(NATS_SERVER)
 	cd test/browser && npm ci --silent --no-audit --no-fund && DOCS='$(DOCS)' npm test --silent
 
 pictures: build ## Make the pictures of README.md in docs/images (needs Node.js, Chromium)

@@ -84,6 +84,40 @@ export class Gateway {
   }
 }
 
+/** A nats-server with a directory, which can be killed and started again on the same port. */
+export class NATS {
+  static async start() {
+    const nats = new NATS();
+    nats.data = await mkdtemp(join(tmpdir(), "kvgw-browser-nats-"));
+    nats.port = "-1";
+    await nats.run();
+    return nats;
+  }
+
+  get url() {
+    return `nats://127.0.0.1:${this.port}`;
+  }
+
+  async run() {
+    const find = (line) => {
+      const port = /client connections on 127\.0\.0\.1:(\d+)/.exec(line)?.[1];
+      if (port) this.port = port;
+      return line.includes("Server is ready");
+    };
+    const args = ["-a", "127.0.0.1", "-p", this.port, "-js", "-sd", this.data];
+    this.process = await start("nats-server", args, find);
+  }
+
+  kill() {
+    return this.process.stop("SIGKILL");
+  }
+
+  async stop() {
+    await this.process.stop();
+    await rm(this.data, { recursive: true, force: true });
+  }
+}
+
 export async function startDashboard(gateway) {
   const find = (line) => /(http:\/\/\S+)/.exec(line)?.[1];
   const { found, stop } = await start("live-dashboard", ["-listen", "127.0.0.1:0", "-gateway", gateway.url], find);
