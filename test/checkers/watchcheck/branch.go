@@ -83,11 +83,11 @@ func (v *validator) branch(epoch string) *Life {
 }
 
 // move lets a client follow a branch of the history that it knows. It needs no reset for that if it
-// was told of nothing that the server lost.
+// was told of nothing that the server lost, or if that may have been healed.
 func (v *validator) move(item Item) {
 	next := v.after(v.life)
 	if next == nil || next.Parent != v.life || item.At.Before(next.Asked) ||
-		max(v.position, v.last) > next.shared {
+		max(v.position, v.last) > next.shared && !v.mayBeHealed(next) {
 		return
 	}
 	if max(item.Revision, item.Change.Revision) <= next.shared {
@@ -97,6 +97,14 @@ func (v *validator) move(item Item) {
 	if young > old || young == old && v.connected.After(next.Asked) {
 		v.live(next)
 	}
+}
+
+// mayBeHealed reports whether the gateway may have compared the bucket with what it had told, on
+// this connection, and found that each key whose last revision the server lost has a later one by
+// now. The changes that come then lead to the right state, which the next exact position shows. If
+// the bucket keeps more than the last revision of a key, it would owe the others.
+func (v *validator) mayBeHealed(branch *Life) bool {
+	return v.revived.After(branch.Asked) && branch.Limits[0].N == 1
 }
 
 // agreeing counts the changes, from here on until the client begins anew, that a life stored as the

@@ -43,7 +43,7 @@ func (s *script) branch() {
 	s.bucket.Lives = append(s.bucket.Lives, young)
 }
 
-func TestLossOfTheEndIsToldOnlyByAReset(t *testing.T) {
+func TestLossOfTheEndIsToldByAResetUnlessHealed(t *testing.T) {
 	cases := map[string]struct {
 		told  func(*script)
 		wrong string // "" for right
@@ -66,6 +66,28 @@ func TestLossOfTheEndIsToldOnlyByAReset(t *testing.T) {
 			s.tell(Item{Kind: "connect", Resumed: true})
 			s.put(5, "f")
 			s.tell(s.point("bookmark", 5, true))
+		}, "reliable"},
+		"healed": {func(s *script) {
+			s.life().Limits = []Limit{{N: 1}}
+			s.store(s.life(), 3, "d", "put")
+			s.tell(Item{Kind: "stale"}, Item{Kind: "live"})
+			s.put(5, "a")
+			s.put(6, "c")
+			s.put(7, "d")
+			s.tell(s.point("bookmark", 7, true))
+		}, ""},
+		"not healed": {func(s *script) {
+			s.life().Limits = []Limit{{N: 1}}
+			s.tell(Item{Kind: "stale"}, Item{Kind: "live"})
+			s.put(5, "c")
+			s.tell(s.point("bookmark", 5, true))
+		}, "seamless"},
+		"history left out": {func(s *script) {
+			s.life().Limits = []Limit{{N: 2}}
+			s.tell(Item{Kind: "stale"}, Item{Kind: "live"})
+			s.put(5, "a")
+			s.put(6, "c")
+			s.tell(s.point("bookmark", 6, true))
 		}, "reliable"},
 		"left in the lost history": {func(s *script) {
 			s.now = s.now.Add(time.Minute)

@@ -106,6 +106,7 @@ type validator struct {
 	gone      bool      // The bucket was deleted, and no reset came since.
 	notBefore time.Time // The item was sent at this time at the earliest.
 	connected time.Time
+	revived   time.Time // When the connection said last that it is live again; zero for never.
 	selected  map[*Life]selection
 	// before is what was known before a reset, until an id comes: a client that resumes with the
 	// old id still has the old state.
@@ -177,14 +178,16 @@ func (v *validator) step(item Item) {
 		if !v.gone {
 			v.fail("bookmarkable", "a bookmark says that the bucket is missing, and no event did")
 		}
-	case "bare", "stale", "live", "goaway", "closed", "heartbeat":
+	case "live":
+		v.revived = item.At
+	case "bare", "stale", "goaway", "closed", "heartbeat":
 	default: // The contract does not know it.
 		v.fail("resumable", "%s %s", item.Kind, item.Reason)
 	}
 }
 
 func (v *validator) connect(item Item) {
-	v.connected = item.At
+	v.connected, v.revived = item.At, time.Time{}
 	if item.At.After(v.notBefore) {
 		v.notBefore = item.At
 	}
