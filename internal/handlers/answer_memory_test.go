@@ -80,7 +80,7 @@ func unreadHTTP2With(
 	headers ...string,
 ) net.Conn {
 	t.Helper()
-	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	from := dialerFrom(address)
 	conn, err := from.Dial("tcp", strings.TrimPrefix(base, "http://"))
 	if err != nil {
 		t.Fatal(err)

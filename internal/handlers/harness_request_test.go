@@ -81,11 +81,21 @@ func (g *gateway) dial(t testing.TB) net.Conn {
 	return conn
 }
 
+// dialerFrom returns a dialer from an address of the loopback network. 127.0.0.1, which is that of
+// most connections, is left to the kernel: a socket that is bound needs a port of its own, and of
+// those there are too few while many wait for their time after they were closed.
+func dialerFrom(address string) *net.Dialer {
+	if address == "127.0.0.1" {
+		return &net.Dialer{}
+	}
+	return &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+}
+
 // dialFrom is dial from an address of the loopback network. It fails on machines that do not have
 // the address.
 func (g *gateway) dialFrom(t testing.TB, address string) (net.Conn, error) {
 	t.Helper()
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	dialer := dialerFrom(address)
 	conn, err := dialer.Dial("tcp", g.address)
 	if err != nil {
 		return nil, err

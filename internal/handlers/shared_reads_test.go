@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -56,7 +55,7 @@ func TestLongPollWaitsInNoLineOfAnother(t *testing.T) {
 // pollFrom sends a long poll of shop/a from an address of the loopback network. It returns the
 // status of the answer, or 0 if there was none.
 func (g *gateway) pollFrom(t *testing.T, address, tag string) int {
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	dialer := dialerFrom(address)
 	conn, err := dialer.DialContext(t.Context(), "tcp", g.address)
 	if err != nil {
 		return 0
