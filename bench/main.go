@@ -19,7 +19,8 @@ import (
 // results.
 var commands = map[string]cells.Command{
 	"watch": cells.Streams, "many": cells.Many, "transactions": cells.Transactions,
-	"callers": cells.Callers, "memory": cells.Memory, "report": writeReport,
+	"callers": cells.Callers, "memory": cells.Memory, "returns": cells.Returns,
+	"report": writeReport,
 }
 
 func main() {

@@ -53,6 +53,21 @@ func ResidentMemory(pid int) (bytes int64, err error) {
 	return kb << 10, nil
 }
 
+// Written returns how many bytes a process has written with write and writev, to files and to
+// connections. Programs in Go write with nothing else.
+func Written(pid int) (bytes int64, err error) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/io")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), "wchar: ")
+	number, _, _ := strings.Cut(rest, "\n")
+	if bytes, err = strconv.ParseInt(number, 10, 64); err != nil {
+		return 0, fmt.Errorf("io of process %d: %w", pid, err)
+	}
+	return bytes, nil
+}
+
 // cpuModel returns the name of the processor.
 func cpuModel() string {
 	info, _ := os.ReadFile("/proc/cpuinfo")

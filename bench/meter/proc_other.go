@@ -16,6 +16,9 @@ func CPUTime(int) (time.Duration, error) { return 0, errNotLinux }
 // ResidentMemory fails.
 func ResidentMemory(int) (int64, error) { return 0, errNotLinux }
 
+// Written fails.
+func Written(int) (int64, error) { return 0, errNotLinux }
+
 func cpuModel() string { return "" }
 
 func kernelRelease() string { return "" }

@@ -147,6 +147,9 @@ func (p *Process) Stop() {
 // Memory returns what the process has in memory, in bytes; see [meter.ResidentMemory].
 func (p *Process) Memory() (int64, error) { return meter.ResidentMemory(p.cmd.Process.Pid) }
 
+// Written returns how many bytes the process has written, to files and connections.
+func (p *Process) Written() (int64, error) { return meter.Written(p.cmd.Process.Pid) }
+
 func (p *Process) cpu() (time.Duration, error) {
 	select {
 	case <-p.done:
