@@ -49,6 +49,7 @@ var operations = []operation{
 	reading("index", 1, "/", jsonType, 0),
 	reading("version", 1, "/version", jsonType, 0),
 	reading("access", 1, "/access", jsonType, 0),
+	reading("status", 1, "/status", jsonType, 0),
 	reading("contract", 1, "/openapi.json", jsonType, 0),
 	reading("contract-yaml", 1, "/openapi.yaml", "*/*", 0),
 	{"problem", 1, "GET /problems/{code}", reads("/problems/busy", jsonType, 0)},
