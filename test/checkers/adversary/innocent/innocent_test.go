@@ -3,6 +3,7 @@ package innocent
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -42,7 +43,9 @@ func against(t *testing.T, answer http.HandlerFunc) map[string][]Sample {
 }
 
 func TestRefusalsAreNoted(t *testing.T) {
-	refuse := func(w http.ResponseWriter, _ *http.Request) {
+	refuse := func(w http.ResponseWriter, r *http.Request) {
+		// A body that is still being sent would be answered by a reset of the connection.
+		_, _ = io.Copy(io.Discard, r.Body)
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	refused := func(s Sample) bool { return strings.Contains(s.Err, "503") }
